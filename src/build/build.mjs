@@ -1,0 +1,60 @@
+// TypeScript → dist/. `tsc` checks and writes dist/js (what the tests run, file by file); esbuild bundles the command
+// and the datapath's worker from it into dist/weir.js and dist/worker.js (what users run: one file starts faster).
+//
+//   node src/build/build.mjs [--if-stale] [--no-check]      exit 1 on a type error, 0 when dist/ is usable
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { installPackages, readJson, requireNode, root, run } from "./setup.mjs";
+import { writeRegistry } from "./registry.mjs";
+
+const SOURCES = ["src", "exporters", "dashboards", "test", "package.json", "tsconfig.json"];
+
+/** Newest modification time below a path, in ms. */
+function newest(path) {
+  const info = statSync(path);
+  if (!info.isDirectory()) return info.mtimeMs;
+  let latest = info.mtimeMs;
+  for (const name of readdirSync(path)) {
+    if (name === "node_modules" || name === "golden" || name.startsWith(".")) continue;
+    latest = Math.max(latest, newest(join(path, name)));
+  }
+  return latest;
+}
+
+function isStale() {
+  const stamp = join(root, "dist", ".built");
+  if (!existsSync(stamp)) return true;
+  const built = statSync(stamp).mtimeMs;
+  return SOURCES.some((source) => newest(join(root, source)) > built);
+}
+
+export async function build({ ifStale = false, check = true } = {}) {
+  requireNode();
+  installPackages();
+  if (ifStale && !isStale()) return;
+  rmSync(join(root, "dist"), { recursive: true, force: true });
+  mkdirSync(join(root, "dist"), { recursive: true });
+  writeRegistry();
+  const typed = run("node", ["node_modules/typescript/bin/tsc", "-p", "."]);
+  if (typed.status !== 0 && check) process.exit(1);
+  const esbuild = await import("esbuild");
+  await esbuild.build({
+    entryPoints: { weir: "dist/js/src/main.js", worker: "dist/js/src/datapath/userspace/worker.js" },
+    absWorkingDir: root,
+    outdir: "dist",
+    bundle: true,
+    splitting: true,
+    chunkNames: "chunk-[hash]",
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    packages: "external",
+    define: { WEIR_VERSION: JSON.stringify(readJson("package.json").version) },
+    logLevel: "warning",
+  });
+  if (typed.status === 0) writeFileSync(join(root, "dist", ".built"), "");
+}
+
+if (process.argv[1] === join(root, "src/build/build.mjs")) {
+  await build({ ifStale: process.argv.includes("--if-stale"), check: !process.argv.includes("--no-check") });
+}

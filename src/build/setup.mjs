@@ -1,0 +1,38 @@
+// Everything `npm start` and `npm test` do before the first line of TypeScript runs: the Node version, the npm
+// packages. Plain JavaScript on purpose: it runs on a clone where nothing is installed.
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+/** One sentence and exit 2 on a Node that cannot run us, before anything is installed. */
+export function requireNode() {
+  const major = Number(process.versions.node.split(".")[0]);
+  if (major >= 20) return;
+  console.error(`Weir needs Node.js 20 or newer; this is ${process.versions.node}.`);
+  process.exit(2);
+}
+
+/** Install npm packages where package-lock.json is newer than what is installed. Exits with npm's code on failure. */
+export function installPackages() {
+  const stamp = join(root, "node_modules", ".package-lock.json");
+  const lock = join(root, "package-lock.json");
+  if (existsSync(stamp) && statSync(stamp).mtimeMs >= statSync(lock).mtimeMs) return;
+  console.error("weir: installing npm packages ...");
+  const done = run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+  if (done.status !== 0) {
+    console.error("weir: npm ci failed; see above.");
+    process.exit(done.status ?? 1);
+  }
+}
+
+/** Run a program in the project's root with our terminal. */
+export function run(command, args, options = {}) {
+  return spawnSync(command, args, { cwd: root, stdio: "inherit", ...options });
+}
+
+export function readJson(path) {
+  return JSON.parse(readFileSync(join(root, path), "utf8"));
+}

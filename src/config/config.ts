@@ -1,0 +1,67 @@
+/**
+ * The configuration as a value: what loading a file yields, units resolved (ms, bytes, packets/s, bits/s), defaults
+ * filled in, lists expanded. Compared, planned and printed, never changed.
+ */
+import type { Owner, VlanConfig } from "../flow/attachment.ts";
+
+export interface WeirConfig {
+  readonly host: { readonly name: string; readonly stateDir: string };
+  readonly api: ApiConfig;
+  readonly flows: FlowsConfig;
+  /** Tenant → VLAN ids that are its own. */
+  readonly tenants: Readonly<Record<string, { readonly vlans: readonly number[] }>>;
+  readonly bridges: readonly BridgeConfig[];
+  readonly exporters: readonly ExporterConfig[];
+}
+
+export interface ApiConfig {
+  readonly listen: readonly string[];
+  readonly socket: string;
+}
+
+export interface FlowsConfig {
+  readonly activeTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly tcpEndTimeoutMs: number;
+  readonly max: number;
+  /** Share of the table that one port may hold, 0..1. */
+  readonly maxPerPort: number;
+}
+
+export interface BridgeConfig {
+  readonly name: string;
+  readonly datapath: "auto" | "kernel" | "userspace";
+  readonly mode: "switch" | "observe";
+  readonly failMode: "standalone" | "secure";
+  readonly macAgingMs: number;
+  readonly macTableSize: number;
+  readonly dropMalformed: boolean;
+  /** 1 in `rate` frames per ingress port, 0 = off; `header` bytes of each. */
+  readonly sampling: { readonly rate: number; readonly header: number };
+  readonly ports: readonly PortConfig[];
+}
+
+export interface PortConfig {
+  readonly name: string;
+  readonly type: string;
+  readonly vlan?: VlanConfig;
+  readonly owner?: Owner;
+  readonly ifIndex?: number;
+  /** 1 in N on this port instead of the bridge's. */
+  readonly sampling?: { readonly rate: number };
+  readonly enabled: boolean;
+  /** What the port type's own schema made of the other keys. */
+  readonly options: unknown;
+  /** Where it came from: a file, or `weir port add`. */
+  readonly origin: "config" | "cli" | "api";
+}
+
+export interface ExporterConfig {
+  readonly name: string;
+  readonly type: string;
+  /** host:port, the type's default port filled in; IPv6 in brackets. */
+  readonly collectors: readonly string[];
+  /** Bridges served; empty = all. */
+  readonly bridges: readonly string[];
+  readonly options: unknown;
+}

@@ -1,0 +1,102 @@
+/**
+ * The datapath: parses, looks up, counts, samples, executes. It has no opinions; what should happen to a flow comes in
+ * as rules (plain data), what did happen goes out through shared memory (src/shm). Implementations: userspace/ (a worker
+ * thread), later kernel/ (eBPF); test/conformance/datapath.ts runs against each.
+ */
+import type { ActionBlock } from "../pipeline/actions.ts";
+import type { PortStatus } from "../ports/port.ts";
+import type { CounterSnapshot } from "../shm/counters.ts";
+import type { RecordRing } from "../shm/ring.ts";
+import type { FlowSlots } from "../shm/slots.ts";
+
+/** A port's number on its bridge: 1 … MAX_PORTS − 1, chosen by the control thread, never reused while a slot holds it. */
+export type PortNo = number;
+export const MAX_PORTS = 1024;
+
+export interface PortSpec {
+  readonly no: PortNo;
+  readonly name: string;
+  readonly type: string;
+  /** Given to the port type's `open`. */
+  readonly options: unknown;
+}
+
+/** A cached decision: every frame of which `key & mask` equals this gets these actions. */
+export interface Rule {
+  /** Place in the rule table, 0 … MAX_RULES − 1; with `gen` its identity. */
+  readonly index: number;
+  readonly gen: number;
+  /** KEY_WORDS words each. */
+  readonly mask: Uint32Array;
+  readonly key: Uint32Array;
+  readonly actions: ActionBlock;
+}
+
+export const MAX_RULES = 65536;
+export const MAX_MASKS = 32;
+
+/** Applied in this order, as one step. */
+export interface RuleChange {
+  /** Same index and gen, other actions: flows of the rule follow at once, their counters go on. */
+  readonly replace?: readonly { readonly index: number; readonly actions: ActionBlock }[];
+  /** Flows of these rules are classified again at their next frame. */
+  readonly remove?: readonly number[];
+  readonly add?: readonly Rule[];
+  /** Frames of these misses that wait for a rule: classify them again now (or refuse them, `refuse` = drop reason). */
+  readonly resume?: readonly { readonly miss: number; readonly refuse?: number }[];
+  readonly sampling?: readonly { readonly port: PortNo; readonly rate: number; readonly header: number }[];
+  /** Administrative state: a port that is not enabled receives nothing and refuses output (dev_ready). */
+  readonly enabled?: readonly { readonly port: PortNo; readonly up: boolean }[];
+  readonly limits?: { readonly maxFlowsPerPort: number };
+}
+
+export type Generation = number;
+
+/** A frame that met no rule. Its key is a copy; the frame waits in the datapath's bounded queue. */
+export interface Miss {
+  readonly id: number;
+  readonly key: Uint32Array;
+}
+
+export interface MissSource {
+  /** Up to `limit` misses, oldest first. */
+  take(limit: number): Miss[];
+}
+
+/** Totals without a flow, by port and outer VLAN id (0 = untagged). */
+export interface Unattributed {
+  readonly port: PortNo;
+  readonly vlan: number;
+  readonly packets: number;
+  readonly bytes: number;
+  readonly l3Bytes: number;
+}
+
+export interface Datapath {
+  readonly kind: "userspace" | "kernel";
+  /** Read in place by the sweeper. */
+  readonly slots: FlowSlots;
+  /** Sampled frames, and notices of refused ones (src/shm/samples.ts). */
+  readonly samples: RecordRing;
+  readonly notices: RecordRing;
+  readonly misses: MissSource;
+  /** Now, in ns of the clock that stamps the slots. */
+  nowNs(): number;
+  addPort(spec: PortSpec): Promise<void>;
+  /** After this, no new slot has the port's number. */
+  removePort(no: PortNo): Promise<void>;
+  portStatus(no: PortNo): PortStatus | undefined;
+  program(change: RuleChange): Generation;
+  /** The generation in force. */
+  applied(): Generation;
+  /** Unlink these slots from the flow table; they come back from `quiesced` when no frame can touch them any more. */
+  retire(slots: readonly number[]): void;
+  quiesced(out: number[]): number;
+  /** Give slots back after their last record: zeroed, gen raised, FREE. */
+  release(slots: readonly number[]): void;
+  counters(out: CounterSnapshot): CounterSnapshot;
+  unattributed(): Unattributed[];
+  /** Send a frame through these actions (a control protocol's answer, a test's frame). */
+  inject(frame: Uint8Array, actions: ActionBlock, inPort?: PortNo): void;
+  close(options: { readonly keepForwarding: boolean }): Promise<void>;
+}

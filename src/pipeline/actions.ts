@@ -1,0 +1,79 @@
+/**
+ * An action block: what to do with every frame of a rule, as plain words that each datapath executes. Immutable: a
+ * changed decision is a new block.
+ *
+ * ```
+ * word 0   disposition 8 | outputs 16 << 8 | flags 8 << 24
+ * word 1   dropped: drop reason number    consumed: protocol number    else 0
+ * then two words an output, in order:
+ *   2n+2   port number 16 | tag operation 8 << 16 | kind 8 << 24       kind 0 = forwarding, others are mirrors'
+ *   2n+3   TCI 16 | TPID 16 << 16                                       operand of the tag operation
+ * ```
+ *
+ * A tag operation is relative to the frame *as received*, so outputs do not depend on their order.
+ */
+import { CONSUMED, DROPPED, FORWARDED } from "../flow/disposition.ts";
+
+export type ActionBlock = Uint32Array;
+
+/** Send the tag as received. */
+export const TAG_KEEP = 0;
+/** Put a tag (TPID, TCI) before what is there. */
+export const TAG_PUSH = 1;
+/** Take the outer tag away. */
+export const TAG_POP = 2;
+/** Replace the VLAN id of the outer tag; PCP, DEI and TPID stay. */
+export const TAG_SET_VID = 3;
+
+export const ACTION_HEADER_WORDS = 2;
+export const ACTION_OUTPUT_WORDS = 2;
+
+export interface Output {
+  readonly port: number;
+  readonly tag?: typeof TAG_KEEP | typeof TAG_PUSH | typeof TAG_POP | typeof TAG_SET_VID;
+  /** Operand of TAG_PUSH (whole TCI) and TAG_SET_VID (VLAN id). */
+  readonly tci?: number;
+  /** Operand of TAG_PUSH; 0x8100 unless given. */
+  readonly tpid?: number;
+}
+
+export function forward(outputs: readonly Output[]): ActionBlock {
+  const block = new Uint32Array(ACTION_HEADER_WORDS + outputs.length * ACTION_OUTPUT_WORDS);
+  block[0] = FORWARDED | (outputs.length << 8);
+  outputs.forEach((output, n) => {
+    const at = ACTION_HEADER_WORDS + n * ACTION_OUTPUT_WORDS;
+    block[at] = output.port | ((output.tag ?? TAG_KEEP) << 16);
+    block[at + 1] = ((output.tci ?? 0) | ((output.tpid ?? 0x8100) << 16)) >>> 0;
+  });
+  return block;
+}
+
+export function drop(reason: number): ActionBlock {
+  return Uint32Array.of(DROPPED, reason);
+}
+
+export function consume(protocol: number): ActionBlock {
+  return Uint32Array.of(CONSUMED, protocol);
+}
+
+export function disposition(block: ActionBlock): number {
+  return block[0]! & 0xff;
+}
+
+export function outputCount(block: ActionBlock): number {
+  return (block[0]! >>> 8) & 0xffff;
+}
+
+/** Port number of output n. */
+export function outputPort(block: ActionBlock, n: number): number {
+  return block[ACTION_HEADER_WORDS + n * ACTION_OUTPUT_WORDS]! & 0xffff;
+}
+
+/** Drop reason or consumed protocol. */
+export function detail(block: ActionBlock): number {
+  return block[1]!;
+}
+
+export function equalActions(a: ActionBlock, b: ActionBlock): boolean {
+  return a.length === b.length && a.every((word, index) => word === b[index]);
+}

@@ -1,0 +1,106 @@
+/**
+ * An exporter turns records, samples and counters into somebody's protocol. It is a stranger to the datapath: this file
+ * is all it knows. Adding one is adding a folder below exporters/: `index.ts` with a default export of type
+ * ExporterType, encode.ts, a README, tests, golden files. Nothing is registered anywhere.
+ *
+ * It opens no socket and asks no clock: senders come from `env`, time is an argument. What it cannot say it counts.
+ */
+import type { ZodType } from "zod";
+import type { CounterSnapshot } from "../shm/counters.ts";
+import type { RecordBatch } from "../shm/log.ts";
+import type { Sample } from "../shm/samples.ts";
+
+/** One moment on both clocks, read together. */
+export interface Moment {
+  /** Milliseconds since the bridge's boot time: what records' firstMs and lastMs count. Fractional. */
+  readonly uptimeMs: number;
+  /** Unix time, ms, of the same instant. */
+  readonly unixMs: number;
+}
+
+export interface Exporter {
+  /** New records of one bridge, in log order, each once. Call `env.sent` when they have left. */
+  records?(batch: RecordBatch, bridge: string, now: Moment): void;
+  samples?(batch: readonly Sample[], bridge: string, now: Moment): void;
+  counters?(snapshot: CounterSnapshot, bridge: string, now: Moment): void;
+  /** A few times a second: flush what is old enough, repeat templates. */
+  tick(now: Moment): void;
+  /** Send everything that is held. Called after the last records. */
+  flush(now: Moment): void;
+  status(): ExporterStatus;
+  close(): Promise<void>;
+}
+
+/** What an exporter knows of a port. Kept for ports that are gone as long as records may name them. */
+export interface PortInfo {
+  readonly no: number;
+  readonly name: string;
+  readonly bridge: string;
+  readonly ifIndex: number;
+  readonly speed: number;
+  readonly mac?: string;
+  readonly up: boolean;
+  readonly device?: string;
+  readonly owner?: import("../flow/attachment.ts").Owner;
+}
+
+/** A bounded, counted way out to one collector. */
+export interface Sender {
+  /** Queue one datagram (the bytes are copied). False: the queue is full; counted as a send error. */
+  send(datagram: Uint8Array): boolean;
+  readonly stats: SenderStats;
+}
+
+export interface SenderStats {
+  /** As configured, with the port: "127.0.0.1:2055". */
+  readonly collector: string;
+  /** Local address of the socket, once known. */
+  readonly source?: string;
+  readonly datagrams: number;
+  readonly bytes: number;
+  readonly sendErrors: number;
+  readonly lastError?: string;
+  readonly lastErrorMs?: number;
+  readonly lastSentMs?: number;
+}
+
+export interface ExporterStatus {
+  readonly records: number;
+  readonly packets: number;
+  readonly octets: number;
+  /** What `octets` counts: "l3" IP total lengths, "l2" frames without FCS, "l2+fcs". */
+  readonly basis: string;
+  /** Packets that this protocol cannot say, by why. */
+  readonly notExportable: Readonly<Record<string, number>>;
+  /** The same in records. */
+  readonly notExportableRecords: Readonly<Record<string, number>>;
+  /** Lines for `weir show exporters`: "engine 0/1", "next sequence 3,063,402". */
+  readonly detail: readonly string[];
+}
+
+export interface ExporterEnv {
+  /** Name in the configuration: identity and sequence belong to it. */
+  readonly name: string;
+  /** Senders, one a collector: "host", "host:port", "[IPv6]:port". */
+  readonly collectors: readonly Sender[];
+  port(bridge: string, no: number): PortInfo | undefined;
+  ports(): readonly PortInfo[];
+  /** State that survives a restart: `sequence` as last committed. */
+  readonly resume: { readonly sequence: number };
+  /** Everything up to record `next` of `bridge` has left, and the flow sequence is now `sequence`. */
+  sent(bridge: string, next: number, sequence: number): void;
+  /** Address that identifies this host to collectors. */
+  readonly agentAddress: string;
+  readonly log: (level: "info" | "warn" | "error", message: string) => void;
+}
+
+export interface ExporterType<Options = any> {
+  /** Keys of this type in the configuration, beside name, type, collectors, bridges. */
+  readonly schema: ZodType<Options>;
+  /** Port used where a collector names none. */
+  readonly defaultPort: number;
+  /** Inert: no I/O before the first call of a method. Throws an Error that names the fix. */
+  open(options: Options, env: ExporterEnv): Exporter;
+  /** What two exporters to one collector must not share; two equal strings are a configuration error. */
+  identity?(options: Options): string;
+}
