@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { root } from "./setup.mjs";
 
 function plugins(folder) {
+  if (!existsSync(join(root, folder))) return [];
   return readdirSync(join(root, folder), { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && existsSync(join(root, folder, entry.name, "index.ts")))
     .map((entry) => entry.name)
