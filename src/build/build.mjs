@@ -2,7 +2,7 @@
 // and the datapath's worker from it into dist/weir.js and dist/worker.js (what users run: one file starts faster).
 //
 //   node src/build/build.mjs [--if-stale] [--no-check]      exit 1 on a type error, 0 when dist/ is usable
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { installPackages, readJson, requireNode, root, run } from "./setup.mjs";
 import { writeRegistry } from "./registry.mjs";
