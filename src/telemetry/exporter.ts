@@ -56,9 +56,13 @@ export interface SenderStats {
   readonly collector: string;
   /** Local address of the socket, once known. */
   readonly source?: string;
+  /** Handed to the kernel. A connected UDP socket learns later that one was refused: it then counts in sendErrors too. */
   readonly datagrams: number;
   readonly bytes: number;
+  /** Refused by the collector's host, not sent, or not queued. */
   readonly sendErrors: number;
+  /** Waiting to be sent. */
+  readonly queued: number;
   readonly lastError?: string;
   readonly lastErrorMs?: number;
   readonly lastSentMs?: number;
@@ -103,4 +107,6 @@ export interface ExporterType<Options = any> {
   open(options: Options, env: ExporterEnv): Exporter;
   /** What two exporters to one collector must not share; two equal strings are a configuration error. */
   identity?(options: Options): string;
+  /** Local address that datagrams leave from, where the options name one. */
+  source?(options: Options): string | undefined;
 }
