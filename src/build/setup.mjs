@@ -1,6 +1,7 @@
 // Everything `npm start` and `npm test` do before the first line of TypeScript runs: the Node version, the npm
 // packages. Plain JavaScript on purpose: it runs on a clone where nothing is installed.
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -15,17 +16,18 @@ export function requireNode() {
   process.exit(2);
 }
 
-/** Install npm packages where package-lock.json is newer than what is installed. Exits with npm's code on failure. */
+/** Install npm packages where what is installed is not what package-lock.json says. Exits with npm's code on failure. */
 export function installPackages() {
-  const stamp = join(root, "node_modules", ".package-lock.json");
-  const lock = join(root, "package-lock.json");
-  if (existsSync(stamp) && statSync(stamp).mtimeMs >= statSync(lock).mtimeMs) return;
+  const lock = createHash("sha256").update(readFileSync(join(root, "package-lock.json"))).digest("hex");
+  const stamp = join(root, "node_modules", ".weir-lock");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
   console.error("weir: installing npm packages ...");
   const done = run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
   if (done.status !== 0) {
     console.error("weir: npm ci failed; see above.");
     process.exit(done.status ?? 1);
   }
+  writeFileSync(stamp, lock);
 }
 
 /** Run a program in the project's root with our terminal. */
