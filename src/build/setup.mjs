@@ -18,7 +18,9 @@ export function requireNode() {
 
 /** Install npm packages where what is installed is not what package-lock.json says. Exits with npm's code on failure. */
 export function installPackages() {
-  const lock = createHash("sha256").update(readFileSync(join(root, "package-lock.json"))).digest("hex");
+  const lock = createHash("sha256")
+    .update(readFileSync(join(root, "package-lock.json")))
+    .digest("hex");
   const stamp = join(root, "node_modules", ".weir-lock");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
   console.error("weir: installing npm packages ...");
