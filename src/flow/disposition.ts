@@ -59,6 +59,15 @@ export const DROP_REASONS: readonly DropReason[] = [
   reason("tx_failed", 256, "fault"),
   reason("mirror_port_rx", 256, "refused"),
   reason("unknown", 256, "fault"),
+  // Headers above VLAN, refused only where `dropMalformed` is set.
+  reason("arp_parsing", 312, "fault"),
+  reason("ip_1_parsing", 313, "fault"),
+  reason("ipv6_bad_exthdr", 357, "fault"),
+  reason("tcp_parsing", 317, "fault"),
+  reason("udp_parsing", 316, "fault"),
+  reason("sctp_parsing", 319, "fault"),
+  reason("icmp_parsing", 336, "fault"),
+  reason("unknown_parsing", 323, "fault"),
 ];
 
 export const DROP_REASON_COUNT = DROP_REASONS.length;

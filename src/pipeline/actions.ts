@@ -12,7 +12,7 @@
  *
  * A tag operation is relative to the frame *as received*, so outputs do not depend on their order.
  */
-import { CONSUMED, DROPPED, FORWARDED } from "../flow/disposition.ts";
+import { CONSUMED, DROPPED, FORWARDED, OBSERVED } from "../flow/disposition.ts";
 
 export type ActionBlock = Uint32Array;
 
@@ -52,6 +52,11 @@ export function drop(reason: number): ActionBlock {
   return Uint32Array.of(DROPPED, reason);
 }
 
+/** Count the frame and let it be: something else forwards it (observe mode). */
+export function observe(): ActionBlock {
+  return Uint32Array.of(OBSERVED, 0);
+}
+
 export function consume(protocol: number): ActionBlock {
   return Uint32Array.of(CONSUMED, protocol);
 }
@@ -72,6 +77,16 @@ export function outputPort(block: ActionBlock, n: number): number {
 /** Drop reason or consumed protocol. */
 export function detail(block: ActionBlock): number {
   return block[1]!;
+}
+
+/** Tag operation (TAG_…) of output n. */
+export function outputTag(block: ActionBlock, n: number): number {
+  return (block[ACTION_HEADER_WORDS + n * ACTION_OUTPUT_WORDS]! >>> 16) & 0xff;
+}
+
+/** TCI operand of output n's tag operation. */
+export function outputTci(block: ActionBlock, n: number): number {
+  return block[ACTION_HEADER_WORDS + n * ACTION_OUTPUT_WORDS + 1]! & 0xffff;
 }
 
 export function equalActions(a: ActionBlock, b: ActionBlock): boolean {

@@ -70,9 +70,13 @@ export class FieldReader {
     return this.bits(KEY_ETH_DST, 0x01000000) !== 0;
   }
 
-  /** One of 01-80-C2-00-00-00 … 0F, which no bridge forwards (IEEE 802.1Q table 8-1). Looks no further than the first difference of words. */
+  /**
+   * One of 01-80-C2-00-00-00 … 0F, which no bridge forwards (IEEE 802.1Q-2018, table 8-1). Looks no further than the
+   * first difference, so that the rule of a flood does not hang on the group's whole address.
+   */
   destinationIsReserved(): boolean {
-    if (this.bits(KEY_ETH_DST, 0xffffffff) !== 0x0180c200) return false;
+    if (this.bits(KEY_ETH_DST, 0xffff0000) !== 0x01800000) return false;
+    if (this.bits(KEY_ETH_DST, 0x0000ffff) !== 0xc200) return false;
     return this.bits(KEY_ETH_DST_SRC, 0xfff00000) === 0;
   }
 

@@ -1,0 +1,109 @@
+/**
+ * What the pipeline knows of a bridge when it decides: its options, its ports, and a view of the MAC table. Values only;
+ * a changed configuration is a new snapshot, so a decision never sees half of a change.
+ */
+import type { VlanConfig } from "../flow/attachment.ts";
+
+/** The VLAN of frames without a tag between ports without a VLAN configuration. */
+export const UNTAGGED_DOMAIN = 0;
+export const MAX_VID = 4094;
+
+export interface SnapshotPort {
+  readonly no: number;
+  readonly name: string;
+  /** Absent: access to the untagged domain. */
+  readonly vlan?: VlanConfig;
+  /** Administrative state. */
+  readonly enabled: boolean;
+  /** The device is there and its link is up. */
+  readonly up: boolean;
+}
+
+/** Where addresses were learned. */
+export interface MacView {
+  /** Port number of (VLAN, MAC), 0 = not known. */
+  portOf(vlan: number, high: number, low: number): number;
+  /** Would the table take (VLAN, MAC) at `port` now, were it not there yet? */
+  wouldLearn(vlan: number, high: number, low: number, port: number): boolean;
+}
+
+export interface SnapshotOptions {
+  readonly mode: "switch" | "observe";
+  readonly dropMalformed: boolean;
+  readonly ports: readonly SnapshotPort[];
+  readonly macs: MacView;
+}
+
+export class Snapshot {
+  readonly mode: "switch" | "observe";
+  readonly dropMalformed: boolean;
+  readonly ports: readonly SnapshotPort[];
+  readonly macs: MacView;
+  private readonly byNo: (SnapshotPort | undefined)[] = [];
+  private readonly members = new Map<number, readonly SnapshotPort[]>();
+
+  constructor(options: SnapshotOptions) {
+    this.mode = options.mode;
+    this.dropMalformed = options.dropMalformed;
+    this.ports = options.ports.toSorted((a, b) => a.no - b.no);
+    this.macs = options.macs;
+    for (const port of this.ports) this.byNo[port.no] = port;
+  }
+
+  port(no: number): SnapshotPort | undefined {
+    return this.byNo[no];
+  }
+
+  /** Ports that carry a VLAN and can send now, by number. */
+  floodPorts(vlan: number): readonly SnapshotPort[] {
+    let found = this.members.get(vlan);
+    if (found === undefined) {
+      found = this.ports.filter((port) => port.enabled && port.up && carries(port.vlan, vlan));
+      this.members.set(vlan, found);
+    }
+    return found;
+  }
+}
+
+/** Does a port with this configuration carry `vlan` (0 = the untagged domain)? */
+export function carries(config: VlanConfig | undefined, vlan: number): boolean {
+  if (config === undefined) return vlan === UNTAGGED_DOMAIN;
+  if (vlan < 1 || vlan > MAX_VID) return false;
+  if (config.mode === "access") return config.tag === vlan;
+  if (config.mode !== "trunk" && config.tag === vlan) return true;
+  return config.trunks === "all" || config.trunks.includes(vlan);
+}
+
+/** VLAN of an untagged or priority-tagged frame received here, −1 = such frames are not taken. */
+export function nativeVlan(config: VlanConfig | undefined): number {
+  if (config === undefined) return UNTAGGED_DOMAIN;
+  return config.mode === "trunk" ? -1 : config.tag;
+}
+
+/** Do frames of `vlan`, which the port carries, leave it with a tag? */
+export function leavesTagged(config: VlanConfig | undefined, vlan: number): boolean {
+  if (config === undefined || config.mode === "access") return false;
+  return config.mode !== "nativeUntagged" || config.tag !== vlan;
+}
+
+/** "access VLAN 100", "trunk 100-105,200", "native 5 untagged, trunk all", "untagged" */
+export function vlanText(config: VlanConfig | undefined): string {
+  if (config === undefined) return "untagged";
+  if (config.mode === "access") return `access VLAN ${config.tag}`;
+  const trunk = `trunk ${vlanSetText(config.trunks)}`;
+  if (config.mode === "trunk") return trunk;
+  return `native VLAN ${config.tag} ${config.mode === "nativeTagged" ? "tagged" : "untagged"}, ${trunk}`;
+}
+
+/** A sorted list as ranges: "100-105,200". */
+export function vlanSetText(set: "all" | readonly number[]): string {
+  if (set === "all") return "all";
+  const ranges: string[] = [];
+  for (let n = 0; n < set.length;) {
+    let end = n;
+    while (set[end + 1] === set[end]! + 1) end++;
+    ranges.push(end === n ? `${set[n]}` : `${set[n]}-${set[end]}`);
+    n = end + 1;
+  }
+  return ranges.join(",") || "none";
+}
