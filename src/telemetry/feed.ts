@@ -1,0 +1,312 @@
+/**
+ * One exporter as the hub drives it: its senders, its place in every bridge's log, what it was given, what it committed,
+ * and what was lost on the way. An exporter that throws loses that batch, counted, and disturbs nobody.
+ */
+import type { CounterSnapshot } from "../shm/counters.ts";
+import { RecordBatch, RecordCursor } from "../shm/log.ts";
+import type { RecordLog } from "../shm/log.ts";
+import type { Sample } from "../shm/samples.ts";
+import type { Exporter, ExporterEnv, ExporterType, Moment, SenderStats } from "./exporter.ts";
+import type { UdpSender } from "./sender.ts";
+
+/** One entry of `exporters:` in the configuration. */
+export interface ExporterSpec {
+  /** Identity and sequence belong to it. */
+  readonly name: string;
+  readonly type: string;
+  /** "host", "host:port", "[IPv6]:port". */
+  readonly collectors: readonly string[];
+  /** Bridges served; empty = all. */
+  readonly bridges: readonly string[];
+  /** What the type's own schema made of its keys. */
+  readonly options: unknown;
+}
+
+/** What an exporter's row in `weir show exporters` says. */
+export interface ExporterView {
+  readonly name: string;
+  readonly type: string;
+  readonly to: readonly string[];
+  readonly state: "starting" | "sending" | "idle" | "REFUSED" | "FAILING" | "FAILED";
+  /** Sums over the collectors: each gets every datagram. */
+  readonly datagrams: number;
+  readonly sendErrors: number;
+  readonly records: number;
+  readonly packets: number;
+  readonly octets: number;
+  readonly basis: string;
+  /** In records of the log that have not left yet: held for the next datagram, or not yet read. */
+  readonly pendingPackets: number;
+  readonly pendingRecords: number;
+  /** Packets that the protocol cannot say, by why; then records. */
+  readonly notExportable: Readonly<Record<string, number>>;
+  readonly notExportableRecords: Readonly<Record<string, number>>;
+  /** Overwritten in the log before this exporter read them, or given to it when it failed. */
+  readonly lostRecords: number;
+  readonly lostPackets: number;
+  readonly collectors: readonly SenderStats[];
+  readonly lastError?: string;
+  readonly lastErrorMs?: number;
+  readonly lastSentMs?: number;
+  readonly detail: readonly string[];
+}
+
+/** Records handed over in one call: with a record a datagram at worst, a quarter of a sender's queue. */
+export const BATCH_RECORDS = 256;
+
+/** A sender that has sent nothing for this long is idle. */
+const IDLE_MS = 10_000;
+/** A refusal is known within this time of the datagram that met it. */
+const REFUSAL_MS = 100;
+
+/** Where this exporter stands in one bridge's log. */
+interface Place {
+  readonly log: RecordLog;
+  /** Next record to hand over. */
+  next: number;
+  /** Packets handed over since `start`, and what the bridge had recorded by then: their difference finds losses. */
+  handedPackets: number;
+  readonly recordedBefore: number;
+  readonly recordedPackets: (() => number) | undefined;
+}
+
+export interface FeedSource {
+  readonly name: string;
+  readonly log: RecordLog;
+  /** Packets of all records ever appended: what an overrun lost can then be told in packets. */
+  readonly recordedPackets?: (() => number) | undefined;
+}
+
+export interface FeedEnv {
+  readonly port: ExporterEnv["port"];
+  readonly ports: ExporterEnv["ports"];
+  readonly agentAddress: string;
+  readonly log: ExporterEnv["log"];
+  /** Flow sequence as last committed. */
+  readonly sequence: number;
+  readonly senders: readonly UdpSender[];
+  /** Never lose for want of room in a queue: wait for the senders instead. */
+  readonly lossless: boolean;
+  readonly overrun: (records: number, bridge: string) => void;
+}
+
+export class Feed {
+  readonly spec: ExporterSpec;
+  readonly senders: readonly UdpSender[];
+  sequence: number;
+  private readonly exporter: Exporter;
+  private readonly env: FeedEnv;
+  private readonly places = new Map<string, Place>();
+  private lostRecords = 0;
+  private failures = 0;
+  private failure: string | undefined;
+
+  constructor(spec: ExporterSpec, type: ExporterType, env: FeedEnv) {
+    this.spec = spec;
+    this.env = env;
+    this.senders = env.senders;
+    this.sequence = env.sequence;
+    this.exporter = type.open(spec.options, {
+      name: spec.name,
+      collectors: env.senders,
+      port: env.port,
+      ports: env.ports,
+      resume: { sequence: env.sequence },
+      sent: (_bridge, _next, sequence) => (this.sequence = sequence),
+      agentAddress: env.agentAddress,
+      log: env.log,
+    });
+  }
+
+  serves(bridge: string): boolean {
+    return this.spec.bridges.length === 0 || this.spec.bridges.includes(bridge);
+  }
+
+  get wantsSamples(): boolean {
+    return this.exporter.samples !== undefined;
+  }
+
+  get wantsCounters(): boolean {
+    return this.exporter.counters !== undefined;
+  }
+
+  /** All senders have room, or are such that waiting would not help. */
+  get ready(): boolean {
+    return this.senders.every((sender) => sender.ready);
+  }
+
+  /** Start to read a bridge's log: at record `from`. */
+  attach(source: FeedSource, from: number): void {
+    if (!this.serves(source.name) || !this.exporter.records) return;
+    const place: Place = {
+      log: source.log,
+      next: from,
+      handedPackets: 0,
+      recordedBefore: (source.recordedPackets?.() ?? 0) - packetsBetween(source.log, from, source.log.head),
+      recordedPackets: source.recordedPackets,
+    };
+    this.places.set(source.name, place);
+  }
+
+  detach(bridge: string): void {
+    this.places.delete(bridge);
+  }
+
+  /** Hand over what is in the logs. Returns how many records had to stay (only when lossless). */
+  pump(now: Moment): number {
+    let unread = 0;
+    for (const [bridge, place] of this.places) {
+      const { log } = place;
+      this.skipOverwritten(bridge, place);
+      while (place.next < log.head && (!this.env.lossless || this.ready)) {
+        const batch = new RecordBatch(log, place.next, Math.min(BATCH_RECORDS, log.head - place.next));
+        place.next += batch.count;
+        place.handedPackets += packetsBetween(log, batch.first, place.next);
+        this.guard(() => this.exporter.records!(batch, bridge, now), batch.count);
+      }
+      unread += log.head - place.next;
+    }
+    return unread;
+  }
+
+  samples(batch: readonly Sample[], bridge: string, now: Moment): void {
+    if (this.serves(bridge)) this.guard(() => this.exporter.samples?.(batch, bridge, now));
+  }
+
+  counters(snapshot: CounterSnapshot, bridge: string, now: Moment): void {
+    if (this.serves(bridge)) this.guard(() => this.exporter.counters?.(snapshot, bridge, now));
+  }
+
+  tick(now: Moment): void {
+    this.guard(() => this.exporter.tick(now));
+  }
+
+  flush(now: Moment): void {
+    this.guard(() => this.exporter.flush(now));
+  }
+
+  /** Wait until the senders have sent what they hold, at most `timeoutMs`. False: some of it is still there. */
+  async drain(timeoutMs: number): Promise<boolean> {
+    const drained = await Promise.all(this.senders.map((sender) => sender.drain(timeoutMs)));
+    return drained.every(Boolean);
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.exporter.close();
+    } catch (error) {
+      this.env.log("warn", `exporter ${this.spec.name}: ${(error as Error).message}`);
+    }
+    await Promise.all(this.senders.map((sender) => sender.close()));
+  }
+
+  /** `nowMs` is Unix time on the senders' clock. */
+  view(nowMs: number): ExporterView {
+    const status = this.exporter.status();
+    const collectors = this.senders.map((sender) => sender.stats);
+    const last = collectors.reduce<SenderStats | undefined>(later("lastErrorMs"), undefined);
+    const sent = collectors.reduce<SenderStats | undefined>(later("lastSentMs"), undefined);
+    const pending = this.pending(status.packets + sum(status.notExportable));
+    return {
+      name: this.spec.name,
+      type: this.spec.type,
+      to: collectors.map((stats) => stats.collector),
+      state: this.failure === undefined ? stateOf(collectors, nowMs) : "FAILED",
+      datagrams: collectors.reduce((total, stats) => total + stats.datagrams, 0),
+      sendErrors: collectors.reduce((total, stats) => total + stats.sendErrors, 0),
+      records: status.records,
+      packets: status.packets,
+      octets: status.octets,
+      basis: status.basis,
+      pendingPackets: pending.packets,
+      pendingRecords: pending.records,
+      notExportable: status.notExportable,
+      notExportableRecords: status.notExportableRecords,
+      lostRecords: this.lostRecords,
+      lostPackets: pending.lostPackets,
+      collectors,
+      ...(last?.lastError !== undefined && { lastError: last.lastError }),
+      ...(last?.lastErrorMs !== undefined && { lastErrorMs: last.lastErrorMs }),
+      ...(sent?.lastSentMs !== undefined && { lastSentMs: sent.lastSentMs }),
+      detail: [...status.detail, ...this.details(sent, nowMs)],
+    };
+  }
+
+  private details(sent: SenderStats | undefined, nowMs: number): string[] {
+    const lines: string[] = [];
+    const sources = new Set(this.senders.map((sender) => sender.stats.source).filter((source) => source !== undefined));
+    if (sources.size > 0) lines.push(`source ${[...sources].join(", ")}`);
+    if (sent?.lastSentMs !== undefined) lines.push(`last sent ${((nowMs - sent.lastSentMs) / 1000).toFixed(1)} s ago`);
+    if (this.lostRecords > 0) lines.push(`log overrun: ${this.lostRecords} records lost`);
+    if (this.failure !== undefined) lines.push(`failed ${this.failures} times: ${this.failure}`);
+    return lines;
+  }
+
+  /** Packets of records that have not left, and of those that were overwritten unread. */
+  private pending(answered: number): { records: number; packets: number; lostPackets: number } {
+    let records = 0;
+    let packets = 0;
+    let handed = 0;
+    let lostPackets = 0;
+    for (const place of this.places.values()) {
+      const { log, recordedPackets } = place;
+      const from = Math.max(place.next, log.oldest);
+      const unread = packetsBetween(log, from, log.head);
+      records += log.head - from;
+      packets += unread;
+      handed += place.handedPackets;
+      if (recordedPackets && place.next >= log.oldest)
+        lostPackets += Math.max(0, recordedPackets() - place.recordedBefore - place.handedPackets - unread);
+    }
+    return { records, packets: packets + Math.max(0, handed - answered), lostPackets };
+  }
+
+  private skipOverwritten(bridge: string, place: Place): void {
+    const lost = place.log.oldest - place.next;
+    if (lost <= 0) return;
+    place.next += lost;
+    this.lostRecords += lost;
+    this.env.overrun(lost, bridge);
+  }
+
+  /** Run the exporter's code. What it throws is a fault of ours, told once; the next batch is tried again. */
+  private guard(work: () => void, records = 0): void {
+    try {
+      work();
+    } catch (error) {
+      this.lostRecords += records;
+      this.failures++;
+      if (this.failure === undefined)
+        this.env.log("error", `exporter ${this.spec.name} failed: ${(error as Error).stack ?? String(error)}`);
+      this.failure = (error as Error).message;
+    }
+  }
+}
+
+const cursor = new RecordCursor();
+
+/** Packets of records from ..< to. */
+function packetsBetween(log: RecordLog, from: number, to: number): number {
+  let packets = 0;
+  for (let number = from; number < to; number++) packets += log.at(number, cursor).packets;
+  return packets;
+}
+
+function later(field: "lastErrorMs" | "lastSentMs") {
+  return (best: SenderStats | undefined, stats: SenderStats): SenderStats | undefined =>
+    (stats[field] ?? -1) > (best?.[field] ?? -1) ? stats : best;
+}
+
+/** The worst of the collectors' states. */
+function stateOf(collectors: readonly SenderStats[], nowMs: number): ExporterView["state"] {
+  const refused = (stats: SenderStats): boolean =>
+    stats.lastErrorMs !== undefined && stats.lastErrorMs >= (stats.lastSentMs ?? 0) - REFUSAL_MS;
+  const bad = collectors.filter(refused);
+  if (bad.length > 0) return bad.some((stats) => stats.lastError!.includes("ECONNREFUSED")) ? "REFUSED" : "FAILING";
+  if (collectors.every((stats) => stats.lastSentMs === undefined)) return "starting";
+  return collectors.some((stats) => nowMs - (stats.lastSentMs ?? 0) < IDLE_MS) ? "sending" : "idle";
+}
+
+function sum(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((total, count) => total + count, 0);
+}

@@ -1,0 +1,277 @@
+/**
+ * The hub hands what the bridges measured to the exporters: records from each bridge's log, samples and notices from the
+ * rings, counters once a second. It knows nothing of what exporters make of that, nor of datapaths.
+ *
+ * Driven by its owner: `pump` after every slice of the sweep, `tick` a few times a second. Asks no clock.
+ */
+import type { CounterSnapshot } from "../shm/counters.ts";
+import type { RecordRing } from "../shm/ring.ts";
+import { readSample } from "../shm/samples.ts";
+import type { Sample } from "../shm/samples.ts";
+import { parseCollector } from "./collector.ts";
+import type { EventBus } from "./events.ts";
+import type { ExporterEnv, ExporterType, Moment, PortInfo } from "./exporter.ts";
+import { Feed } from "./feed.ts";
+import type { ExporterSpec, ExporterView, FeedSource } from "./feed.ts";
+import { udpSender } from "./sender.ts";
+import type { UdpSender, UdpSenderOptions } from "./sender.ts";
+
+export type { ExporterSpec, ExporterView } from "./feed.ts";
+
+/** One bridge, as far as the hub reads it. Without rings and counters: a capture being replayed, a test. */
+export interface BridgeSource extends FeedSource {
+  readonly samples?: RecordRing;
+  readonly notices?: RecordRing;
+  /** The counters now; the snapshot may be the same object each time. */
+  readonly counters?: () => CounterSnapshot;
+}
+
+/** What survives a restart, by name: `{ sequence }` of an exporter. Written a few times a second at most. */
+export interface StateStore {
+  get(name: string): unknown;
+  set(name: string, value: unknown): void;
+}
+
+export interface HubOptions {
+  readonly state: StateStore;
+  readonly port: (bridge: string, no: number) => PortInfo | undefined;
+  readonly ports: () => readonly PortInfo[];
+  readonly agentAddress: string;
+  readonly log: ExporterEnv["log"];
+  /** Unix time, ms: when things were sent, and the pace. Real time, also where the bridges' is a capture's. */
+  readonly now: () => number;
+  readonly events?: EventBus;
+  /** Wait for senders instead of losing (replay): `pump` says what is left, `writable` waits. */
+  readonly lossless?: boolean;
+  /** Datagrams per second and collector, 0 = no limit. */
+  readonly pace?: number;
+  /** udpSender unless given. */
+  readonly sender?: (collector: { host: string; port: number }, options: UdpSenderOptions) => UdpSender;
+  /** Each drop notice and each counter snapshot, for the drop table. */
+  readonly onNotice?: (notice: Sample, bridge: string, now: Moment) => void;
+  readonly onCounters?: (snapshot: CounterSnapshot, bridge: string, now: Moment) => void;
+}
+
+const COUNTERS_EVERY_MS = 1000;
+/** Samples read in one turn, so that a flood of them cannot hold the thread. */
+const SAMPLES_AT_ONCE = 1024;
+
+export class Hub {
+  private readonly options: HubOptions;
+  private readonly bridges = new Map<string, BridgeSource>();
+  private readonly feeds = new Map<string, Feed>();
+  /** Sequences as last written to the store. */
+  private readonly stored = new Map<string, number>();
+  private countersAtMs = -Infinity;
+
+  constructor(options: HubOptions) {
+    this.options = options;
+  }
+
+  /** All its records are handed out, from the oldest that its log still has. */
+  addBridge(source: BridgeSource): void {
+    if (this.bridges.has(source.name)) throw new Error(`the hub already has a bridge ${source.name}`);
+    this.bridges.set(source.name, source);
+    for (const feed of this.feeds.values()) feed.attach(source, source.log.oldest);
+  }
+
+  /** Its last records are handed out. */
+  removeBridge(name: string, now: Moment): void {
+    this.pump(now);
+    this.bridges.delete(name);
+    for (const feed of this.feeds.values()) {
+      feed.flush(now);
+      feed.detach(name);
+    }
+  }
+
+  /**
+   * Open an exporter. It gets the records from now on; its sequence goes on where that of the same name stood. Throws an
+   * Error that names the fix, and has changed nothing then.
+   */
+  addExporter(spec: ExporterSpec, type: ExporterType): void {
+    if (this.feeds.has(spec.name)) throw new Error(`there already is an exporter ${spec.name}`);
+    const { options } = this;
+    const collectors = spec.collectors.map((text) => parseCollector(text, type.defaultPort));
+    const make = options.sender ?? udpSender;
+    const source = type.source?.(spec.options);
+    const senders = collectors.map((collector) =>
+      make(collector, { source, pace: options.pace ?? 0, now: options.now }),
+    );
+    let feed: Feed;
+    try {
+      feed = new Feed(spec, type, {
+        port: options.port,
+        ports: options.ports,
+        agentAddress: options.agentAddress,
+        log: options.log,
+        sequence: this.storedSequence(spec.name),
+        senders,
+        lossless: options.lossless ?? false,
+        overrun: (records, bridge) => this.overrun(spec.name, bridge, records),
+      });
+    } catch (error) {
+      for (const sender of senders) void sender.close();
+      throw error;
+    }
+    this.feeds.set(spec.name, feed);
+    for (const bridge of this.bridges.values()) feed.attach(bridge, bridge.log.head);
+  }
+
+  /** Send what it holds, wait at most `timeoutMs`, close it. Its sequence is kept. */
+  async removeExporter(name: string, now: Moment, timeoutMs = 1000): Promise<void> {
+    const feed = this.feeds.get(name);
+    if (feed) this.finish(feed, now);
+    await feed?.drain(timeoutMs);
+    await feed?.close();
+  }
+
+  /**
+   * Same name, other options: no record is lost or told twice, and the sequence goes on. Throws as `addExporter` does;
+   * the old one goes on then.
+   */
+  async replaceExporter(spec: ExporterSpec, type: ExporterType, now: Moment, timeoutMs = 1000): Promise<void> {
+    const old = this.feeds.get(spec.name);
+    if (old) this.finish(old, now);
+    try {
+      this.addExporter(spec, type);
+    } catch (error) {
+      if (old) this.feeds.set(spec.name, old);
+      throw error;
+    }
+    await old?.drain(timeoutMs);
+    await old?.close();
+  }
+
+  /** Names of the exporters, in the order in which they were added. */
+  get exporterNames(): string[] {
+    return [...this.feeds.keys()];
+  }
+
+  /** Hand over new records. Returns how many had to stay for want of room in a sender: always 0 unless `lossless`. */
+  pump(now: Moment): number {
+    let unread = 0;
+    for (const feed of this.feeds.values()) unread += feed.pump(now);
+    return unread;
+  }
+
+  /** Resolves when every sender has room again. */
+  async writable(): Promise<void> {
+    for (const feed of this.feeds.values()) for (const sender of feed.senders) await sender.writable();
+  }
+
+  /** A few times a second: pump, samples, counters, and the exporters' own clockwork. */
+  tick(now: Moment): void {
+    this.pump(now);
+    for (const bridge of this.bridges.values()) this.drainRings(bridge, now);
+    if (now.uptimeMs - this.countersAtMs >= COUNTERS_EVERY_MS || now.uptimeMs < this.countersAtMs) {
+      this.countersAtMs = now.uptimeMs;
+      for (const bridge of this.bridges.values()) this.readCounters(bridge, now);
+    }
+    for (const feed of this.feeds.values()) {
+      feed.tick(now);
+      this.store(feed);
+    }
+  }
+
+  /** Hand over and send everything; resolves when it has left, or after `timeoutMs` (false). */
+  async flush(now: Moment, timeoutMs = 5000): Promise<boolean> {
+    while (this.pump(now) > 0) await this.writable();
+    for (const feed of this.feeds.values()) {
+      feed.flush(now);
+      this.store(feed);
+    }
+    const drained = await Promise.all([...this.feeds.values()].map((feed) => feed.drain(timeoutMs)));
+    return drained.every(Boolean);
+  }
+
+  /** Resolve collectors' names again (reload). */
+  refresh(): void {
+    for (const feed of this.feeds.values()) for (const sender of feed.senders) sender.refresh();
+  }
+
+  /** What `weir show exporters` and `/api/v1/exporters` list. */
+  exporters(): ExporterView[] {
+    return [...this.feeds.values()].map((feed) => feed.view(this.options.now()));
+  }
+
+  async close(): Promise<void> {
+    const feeds = [...this.feeds.values()];
+    this.feeds.clear();
+    this.bridges.clear();
+    for (const feed of feeds) this.store(feed);
+    await Promise.all(feeds.map((feed) => feed.close()));
+  }
+
+  /** Its last datagrams go into the senders' queues; it gets nothing more. */
+  private finish(feed: Feed, now: Moment): void {
+    feed.pump(now);
+    feed.flush(now);
+    this.store(feed);
+    this.feeds.delete(feed.spec.name);
+  }
+
+  private drainRings(bridge: BridgeSource, now: Moment): void {
+    const takers = [...this.feeds.values()].filter((feed) => feed.wantsSamples);
+    const hand = (batch: Sample[]): void => {
+      if (batch.length > 0) for (const feed of takers) feed.samples(batch, bridge.name, now);
+    };
+    if (bridge.samples) {
+      if (takers.length > 0) hand(take(bridge.samples));
+      else discard(bridge.samples);
+    }
+    if (bridge.notices) {
+      const notices = take(bridge.notices);
+      for (const notice of notices) this.options.onNotice?.(notice, bridge.name, now);
+      hand(notices);
+    }
+  }
+
+  private readCounters(bridge: BridgeSource, now: Moment): void {
+    const snapshot = bridge.counters?.();
+    if (!snapshot) return;
+    this.options.onCounters?.(snapshot, bridge.name, now);
+    for (const feed of this.feeds.values()) if (feed.wantsCounters) feed.counters(snapshot, bridge.name, now);
+  }
+
+  private overrun(exporter: string, bridge: string, records: number): void {
+    const message = `log overrun: ${records} records of ${bridge} lost for exporter ${exporter}`;
+    this.options.log("warn", message);
+    this.options.events?.publish(
+      { kind: "exporter", bridge, message, fields: { exporter, records } },
+      this.options.now(),
+    );
+  }
+
+  private storedSequence(name: string): number {
+    const value = this.options.state.get(stateName(name)) as { sequence?: unknown } | undefined;
+    const sequence = value?.sequence;
+    return typeof sequence === "number" && Number.isSafeInteger(sequence) && sequence >= 0 ? sequence : 0;
+  }
+
+  private store(feed: Feed): void {
+    const { name } = feed.spec;
+    if (this.stored.get(name) === feed.sequence) return;
+    this.stored.set(name, feed.sequence);
+    this.options.state.set(stateName(name), { sequence: feed.sequence });
+  }
+}
+
+function stateName(exporter: string): string {
+  return `exporter/${exporter}`;
+}
+
+/** Up to SAMPLES_AT_ONCE samples, as copies. */
+function take(ring: RecordRing): Sample[] {
+  const batch: Sample[] = [];
+  for (let at = ring.peek(); at >= 0 && batch.length < SAMPLES_AT_ONCE; at = ring.peek()) {
+    batch.push(readSample(ring, at));
+    ring.release();
+  }
+  return batch;
+}
+
+/** Nobody wants them: make room, so that the datapath does not count them as lost. */
+function discard(ring: RecordRing): void {
+  for (let n = 0; n < 16 * SAMPLES_AT_ONCE && ring.peek() >= 0; n++) ring.release();
+}
