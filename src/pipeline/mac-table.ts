@@ -17,7 +17,7 @@ export interface MacTableOptions {
   readonly ageingNs: number;
   /** Port numbers are below this. */
   readonly maxPorts: number;
-  /** Entries that one port may have; `capacity` = no limit. */
+  /** Entries that one port may have; absent: no limit but the fair share when the table is full. */
   readonly maxPerPort?: number;
 }
 
@@ -82,7 +82,7 @@ export class MacTable implements MacView {
     const { capacity, maxPorts } = options;
     this.capacity = capacity;
     this.ageingNs = options.ageingNs;
-    this.maxPerPort = options.maxPerPort ?? capacity;
+    this.maxPerPort = options.maxPerPort ?? Infinity;
     this.high = new Uint32Array(capacity);
     this.low = new Uint32Array(capacity);
     this.port = new Uint16Array(capacity);
