@@ -6,7 +6,7 @@
 import type { ActionBlock } from "../pipeline/actions.ts";
 import type { PortStatus } from "../ports/port.ts";
 import type { CounterSnapshot } from "../shm/counters.ts";
-import type { RecordRing } from "../shm/ring.ts";
+import type { RecordRing, WordRing } from "../shm/ring.ts";
 import type { FlowSlots } from "../shm/slots.ts";
 
 /** A port's number on its bridge: 1 … MAX_PORTS − 1, chosen by the control thread, never reused while a slot holds it. */
@@ -76,6 +76,8 @@ export interface Datapath {
   readonly kind: "userspace" | "kernel";
   /** Read in place by the sweeper. */
   readonly slots: FlowSlots;
+  /** Slots that nobody uses: popped by the datapath, pushed by `release` alone. */
+  readonly free: WordRing;
   /** Sampled frames, and notices of refused ones (src/shm/samples.ts). */
   readonly samples: RecordRing;
   readonly notices: RecordRing;
@@ -91,6 +93,7 @@ export interface Datapath {
   applied(): Generation;
   /** Unlink these slots from the flow table; they come back from `quiesced` when no frame can touch them any more. */
   retire(slots: readonly number[]): void;
+  /** Fills `out` from index 0; returns how many. */
   quiesced(out: number[]): number;
   /** Give slots back after their last record: zeroed, gen raised, FREE. */
   release(slots: readonly number[]): void;

@@ -95,7 +95,8 @@ export class PortCounters {
       const before = Atomics.load(this.sequence, 0);
       if (before & 1) continue;
       out.values.set(this.shared);
-      if (Atomics.load(this.sequence, 0) === before) return out;
+      // An atomic read-modify-write and not a load: a load would let the copying above move behind it (ARM).
+      if (Atomics.add(this.sequence, 0, 0) === before) return out;
     }
   }
 }

@@ -64,6 +64,21 @@ export class WordRing {
   get size(): number {
     return (Atomics.load(this.i32, TAIL) - Atomics.load(this.i32, HEAD)) | 0;
   }
+
+  /** Numbers that it can hold. */
+  get capacity(): number {
+    return this.mask + 1;
+  }
+
+  /** Position of the oldest number: how many were ever taken out, modulo 2^32. */
+  get head(): number {
+    return Atomics.load(this.i32, HEAD);
+  }
+
+  /** Producer: the number at a position below `head`, as long as it has not pushed `capacity` numbers since. */
+  taken(position: number): number {
+    return this.i32[DATA + (position & this.mask)]!;
+  }
 }
 
 /** A ring of byte records, each aligned to 8 bytes. */
@@ -93,11 +108,12 @@ export class RecordRing {
 
   /**
    * Producer: room for a record of `bytes`. Returns the byte offset to write at (8-byte aligned), or -1 when the ring is
-   * full. Nothing is visible until `commit`.
+   * full. Nothing is visible until `commit`. A record may fill half the ring at most: a larger one would fit or not by
+   * where the tail happens to stand.
    */
   reserve(bytes: number): number {
     const words = ((bytes + 8 + 7) >> 3) << 1;
-    if (words > this.mask) return -1;
+    if (words * 2 > this.mask + 1) return -1;
     const tail = this.i32[TAIL]!;
     const free = this.mask + 1 - ((tail - Atomics.load(this.i32, HEAD)) | 0);
     const at = tail & this.mask;

@@ -8,7 +8,8 @@
  * byte   0 state u32        4 gen u32          8 packets u64      16 bytes u64
  *       24 l3Bytes u64     32 last u64 ns     40 first u64 ns     48 tcpFlags u32    52 reason u32
  *       56 rule u32        60 ruleGen u32
- * byte  64 key u32 × 20   144 droppedPackets u64   152 droppedBytes u64   160 created u64 ns   168 reserve to 192
+ * byte  64 key u32 × 20   144 droppedPackets u64   152 droppedBytes u64   160 created u64 ns   168 recorded u64 ns
+ *      176 reserve to 192
  * ```
  *
  * Times are nanoseconds of the datapath's monotonic clock. All counters are totals of the flow's life.
@@ -37,7 +38,15 @@ export const SLOT_KEY = 16;
 export const SLOT_DROPPED_PACKETS = 36;
 export const SLOT_DROPPED_BYTES = 38;
 export const SLOT_CREATED = 40;
-export const SLOT_RESERVE = 42;
+/** `last` as the newest record said it: the next record does not start before it. Written by the sweeper alone. */
+export const SLOT_RECORDED = 42;
+export const SLOT_RESERVE = 44;
+
+/**
+ * In tcpFlags, the sweeper's own bit: a record has already taken a FIN or RST of this flow away. The flags themselves
+ * are the low 9 bits.
+ */
+export const FLAG_ENDED = 0x80000000;
 
 export const STATE_FREE = 0;
 export const STATE_LIVE = 1;
@@ -95,6 +104,20 @@ export function readCounter(i32: Int32Array, word: number): number {
     const low = Atomics.load(i32, word);
     if (high >= 0 && Atomics.load(i32, word + 1) === high) return high * TWO_32 + (low >>> 0);
   }
+}
+
+/**
+ * Store a 64-bit time that another thread reads; the only writer is the caller. `low` and `high` are its words. The high
+ * word changes every 4.3 s: a reader then sees the old time, COUNTER_BUSY, or the new time, never a mixture.
+ */
+export function storeTime(i32: Int32Array, word: number, low: number, high: number): void {
+  if (i32[word + 1] === high) {
+    i32[word] = low;
+    return;
+  }
+  Atomics.store(i32, word + 1, high | COUNTER_BUSY | 0);
+  Atomics.store(i32, word, low | 0);
+  Atomics.store(i32, word + 1, high);
 }
 
 /** Read a 64-bit word that nobody writes now. */
