@@ -41,6 +41,10 @@ export interface BridgeConfig {
   readonly ports: readonly PortConfig[];
 }
 
+/**
+ * One port, ready for the datapath: entries of which the type makes several (`traffic`) are expanded here. Only a template
+ * (`isTemplate(name)`, "{device}" in its name) still stands for the ports that its devices will make.
+ */
 export interface PortConfig {
   readonly name: string;
   readonly type: string;
@@ -52,6 +56,8 @@ export interface PortConfig {
   readonly enabled: boolean;
   /** What the port type's own schema made of the other keys. */
   readonly options: unknown;
+  /** The entry of the file that this port was made from, where that made several. */
+  readonly entry?: string;
   /** Where it came from: a file, or `weir port add`. */
   readonly origin: "config" | "cli" | "api";
 }

@@ -133,15 +133,16 @@ const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
 
 /** "52:54:00:12:34:56", in any case and with `:` or `-` → lower case with colons. */
 export const macAddress = () =>
-  read<string>(
-    (input) => {
-      if (typeof input !== "string") return { problem: `write the address in quotes: "52:54:00:12:34:56"` };
+  z
+    .string()
+    .transform((input, context) => {
       const value = input.toLowerCase().replaceAll("-", ":");
-      if (MAC.test(value)) return { value };
-      return { problem: `${JSON.stringify(input.slice(0, 40))} is not a MAC address such as "52:54:00:12:34:56"` };
-    },
-    { type: "string", pattern: "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$" },
-  );
+      if (MAC.test(value)) return value;
+      const message = `${JSON.stringify(input.slice(0, 40))} is not a MAC address such as "52:54:00:12:34:56"`;
+      context.addIssue({ code: "custom", message, input });
+      return z.NEVER;
+    })
+    .meta({ pattern: "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$" });
 
 /** Text of 1 to `max` characters without control characters. */
 export const text = (max = 255) =>
