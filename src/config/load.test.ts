@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { loadConfig, loadText } from "./load.ts";
 import { ConfigError } from "./problem.ts";
-import { host, registries } from "./testing.ts";
+import { host, registries } from "../../test/helpers/registries.ts";
 
 const load = async (text: string) => (await loadText(text, "weir.yaml", registries, host)).config;
 
@@ -204,11 +204,11 @@ test("YAML traps: the error shows the quoted form", async () => {
   );
   await rejects(
     port(`vlan: { mode: access, tag: 0100 }`),
-    `weir.yaml:1:90 bridges[0].ports[0].vlan.tag: 0100 has leading zeros, octal to some: write 100, or "0100" if it is text`,
+    `weir.yaml:1:87 bridges[0].ports[0].vlan.tag: 0100 has leading zeros, octal to some: write 100, or "0100" if it is text`,
   );
   await rejects(
     port(`owner: { vm: on }`),
-    `weir.yaml:1:76 bridges[0].ports[0].owner.vm: YAML reads on as the boolean true: write "on"`,
+    `weir.yaml:1:73 bridges[0].ports[0].owner.vm: YAML reads on as the boolean true: write "on"`,
   );
 });
 

@@ -8,7 +8,7 @@ import type { CounterSnapshot } from "../shm/counters.ts";
 import type { RecordRing } from "../shm/ring.ts";
 import { readSample } from "../shm/samples.ts";
 import type { Sample } from "../shm/samples.ts";
-import { parseCollector } from "./collector.ts";
+import { parseCollector } from "../text/collector.ts";
 import type { EventBus } from "./events.ts";
 import type { ExporterEnv, ExporterType, Moment, PortInfo } from "./exporter.ts";
 import { Feed } from "./feed.ts";

@@ -13,8 +13,8 @@ import { createSocket } from "node:dgram";
 import type { Socket, SocketOptions } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
-import { formatCollector } from "./collector.ts";
-import type { Collector } from "./collector.ts";
+import { formatCollector } from "../text/collector.ts";
+import type { Collector } from "../text/collector.ts";
 import type { Sender, SenderStats } from "./exporter.ts";
 
 /** What fits into an Ethernet frame over IPv4: 1500 − 20 − 8. */

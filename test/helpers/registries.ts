@@ -1,10 +1,10 @@
 /** Port types and exporters as small as they can be, for tests of the loader. */
 import * as z from "zod";
-import type { PortType } from "../ports/port.ts";
-import type { ExporterType } from "../telemetry/exporter.ts";
-import { duration, macAddress, packetRate } from "../text/fields.ts";
-import type { Registries } from "./check.ts";
-import type { HostDefaults } from "./host.ts";
+import type { PortType } from "../../src/ports/port.ts";
+import type { ExporterType } from "../../src/telemetry/exporter.ts";
+import { duration, macAddress, packetRate } from "../../src/text/fields.ts";
+import type { Registries } from "../../src/config/check.ts";
+import type { HostDefaults } from "../../src/config/host.ts";
 
 const noOpen = () => {
   throw new Error("not opened in these tests");
