@@ -28,8 +28,16 @@ interface Golden {
 }
 
 const TCP: TestFlow = {
-  ...{ src: 0x0a010005, dst: 0xc000024d, proto: 6, tos: 0x2a, l4: [443, 51514], tcpFlags: 0x1b },
-  ...{ packets: 12, l3Bytes: 4711, firstMs: 1000.9, lastMs: 1999.9 },
+  src: 0x0a010005,
+  dst: 0xc000024d,
+  proto: 6,
+  tos: 0x2a,
+  l4: [443, 51514],
+  tcpFlags: 0x1b,
+  packets: 12,
+  l3Bytes: 4711,
+  firstMs: 1000.9,
+  lastMs: 1999.9,
 };
 
 const GOLDENS: Record<string, Golden> = {
@@ -132,11 +140,25 @@ test("tshark reads in the golden datagrams what the decoder reads", (t) => {
   const file = join(temporary, "golden.pcap");
   writeFileSync(file, capture(datagrams));
   const fields = {
-    ...{ sysuptime: "sysUptime", sequence: "sequence", engine_type: "engineType", engine_id: "engineId" },
-    ...{ samplingmode: "samplingMode", samplerate: "samplingRate", srcaddr: "src", dstaddr: "dst" },
-    ...{ inputint: "input", outputint: "output", packets: "packets", octets: "octets", srcport: "srcPort" },
-    ...{ dstport: "dstPort", tcpflags: "tcpFlags", protocol: "protocol", tos: "tos" },
-    ...{ timestart: "first", timeend: "last" },
+    sysuptime: "sysUptime",
+    sequence: "sequence",
+    engine_type: "engineType",
+    engine_id: "engineId",
+    samplingmode: "samplingMode",
+    samplerate: "samplingRate",
+    srcaddr: "src",
+    dstaddr: "dst",
+    inputint: "input",
+    outputint: "output",
+    packets: "packets",
+    octets: "octets",
+    srcport: "srcPort",
+    dstport: "dstPort",
+    tcpflags: "tcpFlags",
+    protocol: "protocol",
+    tos: "tos",
+    timestart: "first",
+    timeend: "last",
   };
   const args = Object.keys(fields).flatMap((field) => ["-e", `cflow.${field}`]);
   const run = spawnSync(

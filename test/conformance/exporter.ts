@@ -145,8 +145,22 @@ export function exporterConformance<Options>(name: string, type: ExporterType<Op
   test(`${name}: hostile samples and counters do not throw`, async () => {
     const { exporter, sender } = bench();
     const sample: Sample = {
-      ...{ kind: "flow", timeNs: 0, port: 1, rate: 0, pool: 2 ** 40, drops: 2 ** 40, segments: 0, wireLength: 0 },
-      ...{ disposition: 99, reason: 99, outputs: 99, outputPort: 99, inTci: 0xffff, outTci: 0xffff, slot: 0, gen: 0 },
+      kind: "flow",
+      timeNs: 0,
+      port: 1,
+      rate: 0,
+      pool: 2 ** 40,
+      drops: 2 ** 40,
+      segments: 0,
+      wireLength: 0,
+      disposition: 99,
+      reason: 99,
+      outputs: 99,
+      outputPort: 99,
+      inTci: 0xffff,
+      outTci: 0xffff,
+      slot: 0,
+      gen: 0,
       data: new Uint8Array(0),
     };
     exporter.samples?.([sample, { ...sample, kind: "drop", data: new Uint8Array(9000) }], "b", moment(1));

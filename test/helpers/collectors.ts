@@ -79,7 +79,12 @@ export async function startNfcapd(
   const folder = temporary(t);
   const port = await freePort(host);
   const started = start(t, "nfcapd", [
-    ...["-w", folder, "-p", String(port), "-b", host, "-t", "86400", "-B", String(RECEIVE_BUFFER)],
+    "-w",
+    folder,
+    `-p${port}`,
+    `-b${host}`,
+    "-t86400",
+    `-B${RECEIVE_BUFFER}`,
     ...(options.ipv6 ? ["-6"] : []),
   ]);
   await bound(port, started);
@@ -164,13 +169,12 @@ export async function startNfacctd(t: TestContext): Promise<RunningCollector<Nfa
     nfacctd_pipe_size: RECEIVE_BUFFER,
     plugins: "print",
     plugin_pipe_size: 64 << 20,
-    plugin_buffer_size: 64 << 10,
     aggregate: "src_host, dst_host, src_port, dst_port, proto, tos, tcpflags, in_iface, out_iface",
     print_refresh_time: 1,
     print_output: "csv",
     print_output_file: output,
     print_output_file_append: "true",
-    print_cache_entries: 99991,
+    print_cache_entries: 16381,
   };
   writeFileSync(
     config,
@@ -184,11 +188,11 @@ export async function startNfacctd(t: TestContext): Promise<RunningCollector<Nfa
     port,
     async finish() {
       await empty(port);
-      // Each second the plugin writes what it has; what was just received may still be on its way to it.
-      const purged = (): number => started.log().split("Purging cache - END").length - 1;
-      const before = purged();
-      for (let waited = 0; purged() < before + 3 && waited < READY_MS; waited += 50) await sleep(50);
-      started.child.kill("SIGKILL"); // it ignores SIGTERM
+      // SIGINT makes the core hand its buffer to the plugin, which writes what it has and ends; the core stays.
+      const plugins = childrenOf(started.child.pid!);
+      started.child.kill("SIGINT");
+      for (let waited = 0; plugins.some(runs) && waited < READY_MS; waited += 20) await sleep(20);
+      started.child.kill("SIGKILL");
       await started.ended;
       return nfacctdResult(output, started.log());
     },
@@ -258,6 +262,19 @@ function waiting(port: number): number {
     .filter((fields) => fields[1]?.endsWith(local))
     .map((fields) => parseInt(fields[4]!.split(":")[1]!, 16));
   return queues.length ? Math.max(...queues) : -1;
+}
+
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);
+}
+
+/** A zombie does not run. */
+function runs(pid: number): boolean {
+  try {
+    return !/^State:\s*[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
 }
 
 async function bound(port: number, started: Started): Promise<void> {
