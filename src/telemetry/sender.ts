@@ -136,12 +136,12 @@ class UdpQueue implements UdpSender {
   }
 
   async drain(timeoutMs: number): Promise<boolean> {
-    const deadline = { passed: false };
+    let late = false;
     const timer = setTimeout(() => {
-      deadline.passed = true;
+      late = true;
       this.changed();
     }, timeoutMs);
-    while (this.queued > 0 && !deadline.passed) await this.change();
+    while (this.queued > 0 && !late) await this.change();
     clearTimeout(timer);
     return this.queued === 0;
   }

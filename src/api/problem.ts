@@ -1,0 +1,47 @@
+/** Errors as RFC 9457 problem details: what an API handler throws, and what a client reads. */
+
+export interface ProblemItem {
+  /** Where in the request or the configuration: "ports[2].vlan.tag", "where", "body". */
+  readonly path: string;
+  readonly message: string;
+}
+
+export interface ProblemBody {
+  readonly type: "about:blank";
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly errors: readonly ProblemItem[];
+}
+
+const TITLES: Readonly<Record<number, string>> = {
+  400: "Bad Request",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  408: "Request Timeout",
+  409: "Conflict",
+  413: "Content Too Large",
+  415: "Unsupported Media Type",
+  422: "Unprocessable Content",
+  500: "Internal Server Error",
+  501: "Not Implemented",
+  503: "Service Unavailable",
+};
+
+export class Problem extends Error {
+  readonly status: number;
+  readonly errors: readonly ProblemItem[];
+
+  constructor(status: number, detail: string, errors: readonly ProblemItem[] = []) {
+    super(detail);
+    this.name = "Problem";
+    this.status = status;
+    this.errors = errors;
+  }
+
+  body(): ProblemBody {
+    const title = TITLES[this.status] ?? "Error";
+    return { type: "about:blank", title, status: this.status, detail: this.message, errors: this.errors };
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * What the API needs of a running switch, and all it knows of it. Implemented over bridges and the hub in the
+ * composition (src/run); by a fake in tests. Methods that refuse throw a Problem.
+ */
+import type {
+  AuditJson,
+  BridgeJson,
+  DropJson,
+  DropsExtra,
+  ExporterJson,
+  FlowJson,
+  MacJson,
+  PortJson,
+  ReloadJson,
+  RuleJson,
+  SystemJson,
+  TenantJson,
+  TraceJson,
+} from "../bridge/views/json.ts";
+import type { EventBus } from "../telemetry/events.ts";
+
+export type Maybe<T> = T | Promise<T>;
+
+export interface FlowQuery {
+  /** In the filter language. */
+  readonly where?: string;
+  /** A key of the flow JSON, "-" first for largest first. */
+  readonly sort: string;
+  /** Most flows to return; 0 = every one, in no order. */
+  readonly limit: number;
+}
+
+export interface DropQuery {
+  /** Window, ms; "start" = since the switch started. */
+  readonly since: number | "start";
+  /** With the expected ones. */
+  readonly all: boolean;
+}
+
+export interface TraceRequest {
+  readonly port?: string;
+  /** Fields, in the filter language: "ipSrc=10.1.0.5 proto=tcp". */
+  readonly match?: string;
+  /** A whole frame, hex. */
+  readonly frame?: string;
+  /** A live flow's id. */
+  readonly flow?: string;
+}
+
+export interface ReloadRequest {
+  readonly dryRun?: boolean;
+  /** Go back after so long unless kept. */
+  readonly tryMs?: number;
+  /** Keep what a reload with `tryMs` brought. */
+  readonly keep?: boolean;
+}
+
+export interface PortPatch {
+  readonly enabled: boolean;
+  /** Undo after so long. */
+  readonly forMs?: number;
+}
+
+export interface SwitchView {
+  system(): Maybe<SystemJson>;
+  bridges(): Maybe<BridgeJson[]>;
+  ports(): Maybe<PortJson[]>;
+  tenants(): Maybe<TenantJson[]>;
+  macs(): Maybe<MacJson[]>;
+  rules(): Maybe<RuleJson[]>;
+  drops(query: DropQuery): Maybe<{ items: DropJson[] } & DropsExtra>;
+  exporters(): Maybe<ExporterJson[]>;
+  audit(): Maybe<AuditJson[]>;
+  /** The running configuration, units resolved, without secrets. */
+  config(): Maybe<unknown>;
+  /** The chosen flows in order, and how many matched. */
+  flows(query: FlowQuery): Promise<{ items: FlowJson[]; total: number }>;
+  /** Every flow that matches, in slices, in no order: bounded memory for a million. */
+  flowStream(query: FlowQuery): AsyncIterable<FlowJson[]>;
+  trace(request: TraceRequest): Maybe<TraceJson>;
+  reload(request: ReloadRequest): Promise<ReloadJson>;
+  /** Make or change a port at run time (`weir port add`); the body is a port entry of the configuration. */
+  putPort(name: string, entry: unknown): Promise<PortJson>;
+  patchPort(name: string, patch: PortPatch): Promise<PortJson>;
+  deletePort(name: string): Promise<void>;
+  readonly events: EventBus;
+}

@@ -1,0 +1,75 @@
+/** weir demo (npm start): real switching of generated tenants, and a summary that runs along. */
+import type { Command } from "commander";
+import { ApiClient, NoSwitch } from "../api/client.ts";
+import type { DropJson, FlowJson, SystemJson, TenantJson } from "../bridge/views/json.ts";
+import { example, screen } from "./common.ts";
+import type { Deps } from "./deps.ts";
+import { BadNews } from "./errors.ts";
+import type { List } from "./render/context.ts";
+import { renderSummary, type Summary } from "./render/summary.ts";
+import { cut } from "./render/text.ts";
+
+const EVERY_MS = 2000;
+
+async function ask(api: ApiClient): Promise<Summary> {
+  const system = await api.get<SystemJson>("system");
+  const tenants = await api.get<List<TenantJson>>("tenants");
+  const flows = await api.get<List<FlowJson>>("flows", { limit: "1", sort: "-bps" });
+  const drops = await api.get<List<DropJson>>("drops", { limit: "2", sort: "-pps", since: "10s" });
+  return { system, tenants: tenants.items, top: flows.items[0], drops: drops.items };
+}
+
+/** Redraw in place on a terminal; else a block now and then. */
+function draw(deps: Deps, lines: readonly string[], previous: number): number {
+  if (!deps.out.isTTY) {
+    deps.out.write(lines.join("\n") + "\n");
+    return 0;
+  }
+  const up = previous > 0 ? `\u001b[${previous}A\r` : "";
+  const body = lines.map((line) => `${cut(line, deps.out.columns - 1)}\u001b[K\n`).join("");
+  deps.out.write(`${up}${body}\u001b[J`);
+  return lines.length;
+}
+
+async function summarise(api: string, deps: Deps, stopped: () => boolean): Promise<void> {
+  const client = new ApiClient({ api, env: {}, uid: deps.uid });
+  let lines = 0;
+  while (!stopped() && !deps.signal.aborted) {
+    await deps.sleep(lines === 0 ? 1000 : deps.out.isTTY ? EVERY_MS : 10_000);
+    if (stopped() || deps.signal.aborted) return;
+    try {
+      lines = draw(deps, renderSummary(await ask(client), screen(deps)), lines);
+    } catch (error) {
+      // The switch ends between two looks; its own last words follow.
+      if (error instanceof NoSwitch || (error as NodeJS.ErrnoException).code !== undefined) return;
+      throw error;
+    }
+  }
+}
+
+async function demo(options: { config?: string }, deps: Deps): Promise<void> {
+  let ended = false;
+  let summary: Promise<void> = Promise.resolve();
+  const code = await deps.engine.demo(options, (api) => {
+    deps.out.write(
+      `Weir ${deps.version} demo: a real switch, generated tenants, no root; nothing leaves this machine.\n` +
+        `  ask it      node dist/weir.js show flows          (in another terminal)\n` +
+        `  stop it     Ctrl-C\n\n`,
+    );
+    summary = summarise(api, deps, () => ended).catch((error: unknown) => {
+      deps.err.write(`weir: the summary ended: ${(error as Error).message}\n`);
+    });
+  });
+  ended = true;
+  await summary;
+  if (code !== 0) throw new BadNews(code);
+}
+
+export function register(program: Command, deps: Deps): void {
+  const command = program
+    .command("demo")
+    .description("a switch with generated tenant traffic, as any user, without root (npm start)")
+    .option("--config <file>", "another configuration than config/demo.yaml")
+    .action((options: { config?: string }) => demo(options, deps));
+  example(command, "weir demo");
+}
