@@ -20,3 +20,26 @@ export function writeU32(buf: Uint8Array, at: number, value: number): void {
   buf[at + 2] = value >>> 8;
   buf[at + 3] = value;
 }
+
+/** Little endian, as capture files and virtio-net headers have them. */
+export function readLe16(buf: Uint8Array, at: number): number {
+  return buf[at]! | (buf[at + 1]! << 8);
+}
+
+export function writeLe16(buf: Uint8Array, at: number, value: number): void {
+  buf[at] = value;
+  buf[at + 1] = value >>> 8;
+}
+
+export function writeLe32(buf: Uint8Array, at: number, value: number): void {
+  buf[at] = value;
+  buf[at + 1] = value >>> 8;
+  buf[at + 2] = value >>> 16;
+  buf[at + 3] = value >>> 24;
+}
+
+/** Returns the end of the copy. */
+export function copyBytes(bytes: Uint8Array, off: number, count: number, out: Uint8Array, at: number): number {
+  for (let n = 0; n < count; n++) out[at + n] = bytes[off + n]!;
+  return at + count;
+}
