@@ -53,7 +53,7 @@ export class EventBus {
       const event = this.at(number);
       if (wanted(event, kinds)) found.push(event);
     }
-    return found.reverse();
+    return found.toReversed();
   }
 
   /** Events from now on, or from event number `from`. Close it when done. */

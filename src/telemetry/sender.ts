@@ -136,12 +136,12 @@ class UdpQueue implements UdpSender {
   }
 
   async drain(timeoutMs: number): Promise<boolean> {
-    let late = false;
+    const deadline = { passed: false };
     const timer = setTimeout(() => {
-      late = true;
+      deadline.passed = true;
       this.changed();
     }, timeoutMs);
-    while (this.queued > 0 && !late) await this.change();
+    while (this.queued > 0 && !deadline.passed) await this.change();
     clearTimeout(timer);
     return this.queued === 0;
   }
