@@ -58,7 +58,7 @@ const AT_ONCE = 256;
 
 export class RuleKeeper {
   readonly cache: RuleCache;
-  private readonly macs: MacTable;
+  private macs: MacTable;
   private readonly outcomes: OutcomeBook;
   private readonly indexes: RuleIndexes;
   private readonly deps: MacDependencies;
@@ -94,6 +94,12 @@ export class RuleKeeper {
     this.dirty = new Int32Array(maxRules);
     this.isDirty = new Uint8Array(maxRules);
     this.passAt = maxRules;
+    this.setMacs(macs);
+  }
+
+  /** Another MAC table; a snapshot that looks into it has to follow. */
+  setMacs(macs: MacTable): void {
+    this.macs = macs;
     macs.onGone = (vlan, high, low) => this.markAll(vlan, high, low);
     macs.lastUseNs = (vlan, high, low, port) => this.lastUse(vlan, high, low, port);
   }

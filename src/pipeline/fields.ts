@@ -15,6 +15,7 @@ import {
   TCI_PRESENT,
   TCI_VID,
 } from "../flow/key.ts";
+import { formatMacWords } from "../wire/address.ts";
 
 /** A MAC address as two numbers: its first 16 bits and its last 32. */
 export interface Mac {
@@ -93,6 +94,5 @@ export class FieldReader {
 
 /** "52:54:00:aa:10:02" */
 export function macText(mac: Mac): string {
-  const digits = mac.high.toString(16).padStart(4, "0") + mac.low.toString(16).padStart(8, "0");
-  return digits.match(/../g)!.join(":");
+  return formatMacWords(mac.high, mac.low);
 }

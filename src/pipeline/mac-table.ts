@@ -186,6 +186,18 @@ export class MacTable implements MacView {
     }
   }
 
+  /** Take over another table's entries, the most recently heard of where not all fit. */
+  adopt(from: MacTable): void {
+    const entries: number[] = [];
+    for (let port = 0; port < from.countOf.length; port++)
+      for (let entry = from.oldestOf[port]!; entry !== NONE; entry = from.newer[entry]!) entries.push(entry);
+    entries.sort((a, b) => from.lastNs[a]! - from.lastNs[b]!);
+    for (const entry of entries.slice(-this.capacity)) {
+      const high = from.high[entry]!;
+      this.learn(high >>> 16, high & 0xffff, from.low[entry]!, from.port[entry]!, from.lastNs[entry]!);
+    }
+  }
+
   /** All entries, by port and from oldest to newest. */
   *entries(nowNs: number): Generator<MacEntry> {
     for (let port = 0; port < this.countOf.length; port++)

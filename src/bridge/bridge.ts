@@ -1,0 +1,374 @@
+/**
+ * One running bridge: the control side of a datapath. It owns the MAC table, the snapshot and the rules, answers misses,
+ * sweeps the flows and keeps the ports. `tick` does a bounded piece of all of it; nothing here asks a clock.
+ *
+ * Records leave by `log`, samples and notices by the datapath's rings, events by `onEvent`: whoever runs the bridge hands
+ * them to the hub.
+ */
+import { isDeepStrictEqual } from "node:util";
+import type { BridgeConfig, FlowsConfig, PortConfig } from "../config/config.ts";
+import { MAX_MASKS, MAX_PORTS, MAX_RULES, type Datapath, type Miss, type RuleChange } from "../datapath/datapath.ts";
+import { END_FORCED } from "../flow/disposition.ts";
+import { Outcomes } from "../flow/outcomes.ts";
+import type { Boot } from "../flow/record.ts";
+import { Sweeper, type SweepTimeouts } from "../flow/sweep.ts";
+import { MacTable, type MacEntry, type MacStats } from "../pipeline/mac-table.ts";
+import { carries, Snapshot } from "../pipeline/snapshot.ts";
+import { trace, type Trace } from "../pipeline/trace.ts";
+import { CounterSnapshot } from "../shm/counters.ts";
+import type { RecordLog } from "../shm/log.ts";
+import type { PortInfo } from "../telemetry/exporter.ts";
+import { audit, type Audit } from "./audit.ts";
+import { MacMoves } from "./moves.ts";
+import { portInfo, snapshotPort, type PortEntry } from "./port-book.ts";
+import { isOtherAttachment, PortKeeper, type PortFailure } from "./port-keeper.ts";
+import { RuleKeeper } from "./rules.ts";
+
+/** Something for people: `message` is a sentence, `fields` the same for a program. */
+export interface BridgeEvent {
+  readonly kind: "port" | "mac" | "config";
+  readonly bridge: string;
+  readonly port?: string;
+  readonly message: string;
+  readonly fields?: Readonly<Record<string, string | number | boolean>>;
+}
+
+export type { PortFailure };
+
+export interface BridgeOptions {
+  readonly config: BridgeConfig;
+  readonly flows: FlowsConfig;
+  readonly datapath: Datapath;
+  readonly log: RecordLog;
+  readonly boot: Boot;
+  /** The exported ifIndex of a port, the same for ever; `physical` is the NIC's own, 0 = none. */
+  readonly ifIndexFor: (bridge: string, port: string, physical: number) => number;
+  readonly onEvent?: (event: BridgeEvent) => void;
+  /** One thread, virtual time (replay). */
+  readonly exact?: boolean;
+}
+
+const MISSES_AT_ONCE = 256;
+const BATCHES_A_TICK = 4;
+const SECOND = 1e9;
+/** A rule outlives its last use, and its index the rule, by the idle timeout and this. */
+const REST_NS = 10 * SECOND;
+const MACS_AGED_AT_ONCE = 1024;
+
+export class Bridge {
+  readonly name: string;
+  readonly log: RecordLog;
+  readonly datapath: Datapath;
+  readonly sweeper: Sweeper;
+  readonly outcomes = new Outcomes(MAX_RULES, MAX_PORTS);
+  readonly rules: RuleKeeper;
+  private readonly keeper: PortKeeper;
+  private macs: MacTable;
+  private snapshot: Snapshot;
+  private current: BridgeConfig;
+  private flows: FlowsConfig;
+  private readonly options: BridgeOptions;
+  private readonly moves = new MacMoves();
+  private readonly scratch = new CounterSnapshot(MAX_PORTS);
+  private secondNs = -Infinity;
+  /** Changes of configuration run one after the other. */
+  private changing: Promise<unknown> = Promise.resolve();
+
+  /** Inert: the datapath hears of nothing before `start`. */
+  constructor(options: BridgeOptions) {
+    const { config, flows, datapath } = options;
+    this.options = options;
+    this.name = config.name;
+    this.keeper = new PortKeeper({
+      datapath,
+      ifIndexFor: (port, physical) => options.ifIndexFor(config.name, port, physical),
+      onIfIndex: (no, ifIndex) => (this.outcomes.ifIndexOf[no] = ifIndex),
+      tell: (port, message, fields) => this.event("port", message, port, fields),
+    });
+    this.log = options.log;
+    this.datapath = datapath;
+    this.current = { ...config, ports: [] };
+    this.flows = flows;
+    this.macs = this.makeMacs(config);
+    this.snapshot = this.makeSnapshot();
+    this.rules = new RuleKeeper({
+      maxRules: MAX_RULES,
+      maxMasks: MAX_MASKS,
+      maxPorts: MAX_PORTS,
+      macs: this.macs,
+      outcomes: this.outcomes,
+      snapshot: this.snapshot,
+      restNs: restNs(flows),
+      onMove: (at, from, to) => this.moves.note(at, from, to),
+    });
+    this.sweeper = new Sweeper({
+      slots: datapath.slots,
+      free: datapath.free,
+      retirer: datapath,
+      log: options.log,
+      outcomes: this.outcomes,
+      ports: MAX_PORTS,
+      timeouts: timeouts(flows),
+      boot: options.boot,
+      exact: options.exact ?? false,
+    });
+  }
+
+  get config(): BridgeConfig {
+    return this.current;
+  }
+
+  /** Attach the ports. Those that cannot be are returned, and stay on the bridge as failed. */
+  start(): Promise<PortFailure[]> {
+    this.datapath.program({ limits: limits(this.flows) });
+    return this.apply(this.options.config);
+  }
+
+  /**
+   * Bring the running bridge to another configuration by the difference: ports that stay keep their flows and counters.
+   * Calls queue up. Templates ("{device}") are the caller's to expand.
+   */
+  apply(config: BridgeConfig, flows: FlowsConfig = this.flows): Promise<PortFailure[]> {
+    const done = this.changing.then(() => this.change(config, flows));
+    this.changing = done.catch(() => {});
+    return done;
+  }
+
+  /**
+   * A bounded piece of work: misses, rules, sweep, and once a second ports and MAC ages. True: more is waiting, come back
+   * soon.
+   */
+  tick(nowNs: number): boolean {
+    const missed = this.answerMisses(nowNs);
+    const change = this.rules.turn(nowNs);
+    if (change) this.datapath.program(change);
+    this.sweeper.sweep(nowNs);
+    if (nowNs - this.secondNs >= SECOND) {
+      this.secondNs = nowNs;
+      this.macs.age(nowNs, MACS_AGED_AT_ONCE);
+      if (this.keeper.poll()) this.refresh();
+    }
+    this.tellMoves(nowNs);
+    return missed || this.rules.busy;
+  }
+
+  /** Answer waiting misses; true: there may be more. Cheap when there are none. */
+  answerMisses(nowNs: number): boolean {
+    for (let batch = 0; batch < BATCHES_A_TICK; batch++) {
+      const misses = this.datapath.misses.take(MISSES_AT_ONCE);
+      if (misses.length > 0) this.datapath.program(this.rules.resolve(misses, nowNs));
+      if (misses.length < MISSES_AT_ONCE) return false;
+    }
+    return true;
+  }
+
+  /** One miss, answered on the spot: for a datapath in the same thread, which programs the answer itself. */
+  resolve(miss: Miss): RuleChange {
+    return this.rules.resolve([miss], this.datapath.nowNs());
+  }
+
+  /** Why a frame of this key goes where it goes. Changes nothing. */
+  trace(key: Uint32Array): Trace {
+    return trace(key, this.snapshot);
+  }
+
+  /** Proof that every frame is counted once. */
+  audit(): Audit {
+    return audit({ counters: (out) => this.datapath.counters(out), sweeper: this.sweeper, ports: MAX_PORTS });
+  }
+
+  /** The port counters now; the same object each time. */
+  counters(): CounterSnapshot {
+    return this.datapath.counters(this.scratch);
+  }
+
+  macEntries(nowNs: number): Iterable<MacEntry> {
+    return this.macs.entries(nowNs);
+  }
+
+  macStats(): MacStats {
+    return this.macs.stats();
+  }
+
+  ports(): PortEntry[] {
+    return this.keeper.book.present();
+  }
+
+  port(name: string): PortEntry | undefined {
+    return this.keeper.book.find(name);
+  }
+
+  /** Also a port that is gone, as long as its number is its own. */
+  portAt(no: number): PortEntry | undefined {
+    return this.keeper.book.at(no);
+  }
+
+  /** Also of ports that are gone, as long as records may name them. */
+  portInfo(no: number): PortInfo | undefined {
+    const entry = this.keeper.book.at(no);
+    return entry && portInfo(entry, this.name);
+  }
+
+  portInfos(): PortInfo[] {
+    return this.keeper.book.all().map((entry) => portInfo(entry, this.name));
+  }
+
+  /** Administrative state of one port; undefined: no such port. */
+  setEnabled(name: string, enabled: boolean): boolean {
+    const entry = this.keeper.book.find(name);
+    if (entry === undefined) return false;
+    if (entry.config.enabled === enabled) return true;
+    entry.config = { ...entry.config, enabled };
+    const ports = this.current.ports.map((port) => (port.name === name ? entry.config : port));
+    this.current = { ...this.current, ports };
+    if (entry.attached) this.keeper.programEnabled(entry);
+    this.event("port", `${name} is ${enabled ? "enabled" : "disabled"}`, name, { enabled });
+    this.refresh();
+    return true;
+  }
+
+  /** Take all ports off, end all flows, and return when their records are in the log. The datapath stays open. */
+  async stop(): Promise<void> {
+    await this.apply({ ...this.current, ports: [] });
+    this.answerMisses(this.datapath.nowNs());
+    this.sweeper.endAll(this.datapath.nowNs(), END_FORCED);
+    while (this.sweeper.closing > 0) {
+      this.sweeper.sweep(this.datapath.nowNs());
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  private async change(config: BridgeConfig, flows: FlowsConfig): Promise<PortFailure[]> {
+    this.changeFlows(flows);
+    const wanted = new Map(config.ports.filter((port) => !port.name.includes("{")).map((port) => [port.name, port]));
+    for (const entry of this.keeper.book.present()) {
+      const port = wanted.get(entry.name);
+      if (port === undefined) await this.removePort(entry);
+      else if (isOtherAttachment(entry.config, port)) await this.keeper.detach(entry);
+    }
+    this.changeMacs(config);
+    this.current = { ...config, ports: [...wanted.values()] };
+    for (const port of wanted.values()) {
+      const entry = this.keeper.book.find(port.name);
+      if (entry) this.changePort(entry, port);
+    }
+    // Refusals of the new configuration hold before the first of its new ports is there.
+    this.refresh();
+    const failures: PortFailure[] = [];
+    for (const port of wanted.values()) {
+      const failure = await this.keeper.attach(port, (old) => this.mayReuse(old));
+      if (failure) failures.push(failure);
+    }
+    this.programSampling();
+    this.keeper.poll();
+    this.refresh();
+    return failures;
+  }
+
+  private changeFlows(flows: FlowsConfig): void {
+    if (isDeepStrictEqual(flows, this.flows)) return;
+    this.flows = flows;
+    this.sweeper.setTimeouts(timeouts(flows));
+    this.rules.setRest(restNs(flows));
+    this.datapath.program({ limits: limits(flows) });
+  }
+
+  private changeMacs(config: BridgeConfig): void {
+    this.macs.setAgeing(config.macAgingMs * 1e6);
+    if (config.macTableSize === this.macs.capacity) return;
+    const old = this.macs;
+    this.macs = this.makeMacs(config);
+    this.macs.adopt(old);
+    this.rules.setMacs(this.macs);
+  }
+
+  private makeMacs(config: BridgeConfig): MacTable {
+    return new MacTable({ capacity: config.macTableSize, ageingNs: config.macAgingMs * 1e6, maxPorts: MAX_PORTS });
+  }
+
+  /** A port that stays: everything but its attachment. */
+  private changePort(entry: PortEntry, config: PortConfig): void {
+    const { enabled } = entry.config;
+    const isOtherVlan = !isDeepStrictEqual(entry.config.vlan, config.vlan);
+    entry.config = config;
+    if (isOtherVlan) this.macs.flush(entry.no, (vlan) => carries(config.vlan, vlan));
+    if (entry.attached && enabled !== config.enabled) this.keeper.programEnabled(entry);
+    if (entry.known) this.keeper.giveIfIndex(entry);
+  }
+
+  private async removePort(entry: PortEntry): Promise<void> {
+    await this.keeper.detach(entry);
+    const nowNs = this.datapath.nowNs();
+    this.sweeper.endPort(entry.no, nowNs);
+    this.macs.flush(entry.no);
+    this.keeper.book.remove(entry, nowNs);
+    this.event("port", `${entry.name} left the bridge`, entry.name, { state: "removed" });
+  }
+
+  /** Nothing names the old port by number any more: flows, resting rules, records. */
+  private mayReuse(entry: PortEntry): boolean {
+    const restedNs = this.datapath.nowNs() - entry.goneNs;
+    return restedNs > restNs(this.flows) && !this.sweeper.ending(entry.no) && this.sweeper.closing === 0;
+  }
+
+  private programSampling(): void {
+    const { sampling } = this.current;
+    this.datapath.program({
+      sampling: this.keeper.book
+        .present()
+        .filter((entry) => entry.attached)
+        .map(({ no, config }) => ({ port: no, rate: config.sampling?.rate ?? sampling.rate, header: sampling.header })),
+    });
+  }
+
+  /** A new snapshot; every rule is decided again in the turns that follow. */
+  private refresh(): void {
+    this.snapshot = this.makeSnapshot();
+    this.rules.setSnapshot(this.snapshot);
+  }
+
+  private makeSnapshot(): Snapshot {
+    const { mode, dropMalformed } = this.current;
+    const ports = this.keeper.book.present().filter((entry) => entry.attached);
+    return new Snapshot({ mode, dropMalformed, ports: ports.map(snapshotPort), macs: this.macs });
+  }
+
+  private tellMoves(nowNs: number): void {
+    const told = this.moves.take(nowNs);
+    if (told === undefined) return;
+    const nameOf = (no: number): string => this.keeper.book.at(no)?.name ?? `#${no}`;
+    for (const { mac, vlan, from, to, count } of told.moves) {
+      const where = vlan === 0 ? "" : ` in VLAN ${vlan}`;
+      const often = count === 1 ? "" : `, ${count} times`;
+      const fields = { mac, vlan, from: nameOf(from), to: nameOf(to), count };
+      this.event("mac", `${mac} moved from ${nameOf(from)} to ${nameOf(to)}${where}${often}`, nameOf(to), fields);
+    }
+    if (told.others > 0) this.event("mac", `${told.others} moves of other stations`, undefined, { count: told.others });
+  }
+
+  private event(kind: BridgeEvent["kind"], message: string, port?: string, fields?: BridgeEvent["fields"]): void {
+    this.options.onEvent?.({
+      kind,
+      bridge: this.name,
+      message,
+      ...(port !== undefined && { port }),
+      ...(fields && { fields }),
+    });
+  }
+}
+
+function timeouts(flows: FlowsConfig): SweepTimeouts {
+  return {
+    activeNs: flows.activeTimeoutMs * 1e6,
+    idleNs: flows.idleTimeoutMs * 1e6,
+    tcpEndNs: flows.tcpEndTimeoutMs * 1e6,
+  };
+}
+
+function restNs(flows: FlowsConfig): number {
+  return flows.idleTimeoutMs * 1e6 + REST_NS;
+}
+
+function limits(flows: FlowsConfig): { maxFlowsPerPort: number } {
+  return { maxFlowsPerPort: Math.floor(flows.max * flows.maxPerPort) };
+}
