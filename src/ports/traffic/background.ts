@@ -2,33 +2,32 @@
  * What happens on a tenant network beside conversations: ARP, neighbour discovery, multicast chatter, a port scan, and
  * frames that a switch must refuse. Each function makes one or two whole frames in place and returns how many.
  */
-import { BLOB_QUESTIONS, type Blobs } from "./blobs.ts";
+import { ARP_ETHERNET_IPV4_BYTES, ARP_REPLY, ARP_REQUEST } from "../../wire/arp.ts";
+import { writeU16, writeU32 } from "../../wire/bytes.ts";
+import { sumBytes } from "../../wire/checksum.ts";
+import { ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_LLDP } from "../../wire/ethernet.ts";
 import {
-  ETHERTYPE_ARP,
-  ETHERTYPE_IPV4,
-  ETHERTYPE_IPV6,
-  ETHERTYPE_LLDP,
-  IPV4_BYTES,
+  ICMPV6_NEIGHBOR_ADVERTISEMENT,
+  ICMPV6_NEIGHBOR_SOLICITATION,
+  ICMPV6_ROUTER_ADVERTISEMENT,
+} from "../../wire/icmpv6.ts";
+import { IGMP_V2_REPORT } from "../../wire/igmp.ts";
+import { IPV4_HEADER_BYTES, PROTO_ICMPV6, PROTO_IGMP, PROTO_TCP, PROTO_UDP } from "../../wire/ipv4.ts";
+import { IPV6_HEADER_BYTES } from "../../wire/ipv6.ts";
+import { TCP_ACK, TCP_HEADER_BYTES, TCP_RST, TCP_SYN } from "../../wire/tcp.ts";
+import { UDP_HEADER_BYTES } from "../../wire/udp.ts";
+import {
   IPV4_GROUP_HIGH,
-  IPV6_BYTES,
   IPV6_GROUP_HIGH,
   IPV6_PREFIX,
   MAC_HIGH,
-  PROTO_ICMPV6,
-  PROTO_IGMP,
-  PROTO_TCP,
-  PROTO_UDP,
-  TCP_BYTES,
-  UDP_BYTES,
-  checksum,
+  complement,
   finishIpv4,
-  put16,
-  put32,
   putEthernet,
   putIpv4,
   putIpv6,
-  sum16,
 } from "./headers.ts";
+import { BLOB_QUESTIONS, type Blobs } from "./blobs.ts";
 import { BACKGROUND, VMS, WRONG_VID } from "./profile.ts";
 import { below, next } from "./random.ts";
 import { commit, reserve, type Store } from "./store.ts";
@@ -79,8 +78,6 @@ export function background(b: Background, store: Store, roll: number): number {
   return arpRequest(store, NOISY, IPV4_GROUP_HIGH, 0);
 }
 
-const ARP_BYTES = 28;
-
 /** RFC 826: hardware and protocol type and length, operation, sender, target. */
 function putArp(
   to: Uint8Array,
@@ -91,15 +88,15 @@ function putArp(
   targetMac: number,
   targetIp: number,
 ): number {
-  put32(to, at, 0x00010800);
-  put32(to, at + 4, 0x06040000 | operation);
-  put16(to, at + 8, MAC_HIGH);
-  put32(to, at + 10, mac);
-  put32(to, at + 14, ip);
-  put16(to, at + 18, operation === 1 ? 0 : MAC_HIGH);
-  put32(to, at + 20, targetMac);
-  put32(to, at + 24, targetIp);
-  return at + ARP_BYTES;
+  writeU32(to, at, 0x00010800);
+  writeU32(to, at + 4, 0x06040000 | operation);
+  writeU16(to, at + 8, MAC_HIGH);
+  writeU32(to, at + 10, mac);
+  writeU32(to, at + 14, ip);
+  writeU16(to, at + 18, operation === ARP_REQUEST ? 0 : MAC_HIGH);
+  writeU32(to, at + 20, targetMac);
+  writeU32(to, at + 24, targetIp);
+  return at + ARP_ETHERNET_IPV4_BYTES;
 }
 
 /** Address of the router in a VM's net: 10.N.0.1. */
@@ -112,7 +109,7 @@ function arpRequest(store: Store, port: number, srcHigh: number, vid: number): n
   const at = reserve(store, port, 64);
   if (at < 0) return 1;
   const l3 = putEthernet(store.bytes, at, 0xffff, 0xffffffff, srcHigh, macLow(vm), vid, ETHERTYPE_ARP);
-  const end = putArp(store.bytes, l3, 1, macLow(vm), ipv4Of(vm), 0, routerIp(vm.net));
+  const end = putArp(store.bytes, l3, ARP_REQUEST, macLow(vm), ipv4Of(vm), 0, routerIp(vm.net));
   commit(store, port, at, end - at);
   return 1;
 }
@@ -130,26 +127,26 @@ function arp(store: Store): number {
   if (at < 0) return 2;
   const router = macLow(ROUTER);
   const l3 = putEthernet(store.bytes, at, MAC_HIGH, macLow(vm), MAC_HIGH, router, vm.vid, ETHERTYPE_ARP);
-  const end = putArp(store.bytes, l3, 2, router, routerIp(vm.net), macLow(vm), ipv4Of(vm));
+  const end = putArp(store.bytes, l3, ARP_REPLY, router, routerIp(vm.net), macLow(vm), ipv4Of(vm));
   commit(store, UPLINK_PORT, at, end - at);
   return 2;
 }
 
 /** Length and checksum of an IPv6 packet at `l3` whose ICMPv6 message of `length` bytes stands behind it. */
 function finishIcmpv6(to: Uint8Array, l3: number, length: number): number {
-  const l4 = l3 + IPV6_BYTES;
-  put16(to, l3 + 4, length);
-  put16(to, l4 + 2, 0);
-  const pseudo = sum16(to, l3 + 8, IPV6_BYTES - 8) + length + PROTO_ICMPV6;
-  put16(to, l4 + 2, checksum(pseudo + sum16(to, l4, length)));
+  const l4 = l3 + IPV6_HEADER_BYTES;
+  writeU16(to, l3 + 4, length);
+  writeU16(to, l4 + 2, 0);
+  const pseudo = sumBytes(to, l3 + 8, IPV6_HEADER_BYTES - 8) + length + PROTO_ICMPV6;
+  writeU16(to, l4 + 2, complement(pseudo + sumBytes(to, l4, length)));
   return l4 + length;
 }
 
 /** Type 1 (source) or 2 (target) link-layer address option, RFC 4861 section 4.6.1. */
 function putLinkLayer(to: Uint8Array, at: number, type: number, mac: number): void {
-  put16(to, at, (type << 8) | 1);
-  put16(to, at + 2, MAC_HIGH);
-  put32(to, at + 4, mac);
+  writeU16(to, at, (type << 8) | 1);
+  writeU16(to, at + 2, MAC_HIGH);
+  writeU32(to, at + 4, mac);
 }
 
 /** RFC 4861 sections 4.3 and 4.4: who has the router's address; the router has. */
@@ -162,7 +159,7 @@ function neighbour(store: Store): number {
     const group = (0xff000000 | ROUTER.host) >>> 0;
     const l3 = putEthernet(store.bytes, at, IPV6_GROUP_HIGH, group, MAC_HIGH, macLow(vm), 0, ETHERTYPE_IPV6);
     const l4 = putIpv6(store.bytes, l3, PROTO_ICMPV6, 255, 0, vm.net, vm.host, -1, group);
-    put32(store.bytes, l4, 135 << 24);
+    writeU32(store.bytes, l4, ICMPV6_NEIGHBOR_SOLICITATION << 24);
     putTarget(store.bytes, l4, vm.net);
     putLinkLayer(store.bytes, l4 + 24, 1, macLow(vm));
     commit(store, port, at, finishIcmpv6(store.bytes, l3, 32) - at);
@@ -171,7 +168,7 @@ function neighbour(store: Store): number {
   if (at >= 0) {
     const l3 = putEthernet(store.bytes, at, MAC_HIGH, macLow(vm), MAC_HIGH, router, vm.vid, ETHERTYPE_IPV6);
     const l4 = putIpv6(store.bytes, l3, PROTO_ICMPV6, 255, 0, vm.net, ROUTER.host, vm.net, vm.host);
-    put32(store.bytes, l4, 136 << 24);
+    writeU32(store.bytes, l4, ICMPV6_NEIGHBOR_ADVERTISEMENT << 24);
     putTarget(store.bytes, l4, vm.net);
     // Router and solicited flags.
     store.bytes[l4 + 4] = 0xc0;
@@ -183,11 +180,11 @@ function neighbour(store: Store): number {
 
 /** Reserved word and target address 2001:db8:N::1. */
 function putTarget(to: Uint8Array, l4: number, net: number): void {
-  put32(to, l4 + 4, 0);
-  put32(to, l4 + 8, IPV6_PREFIX);
-  put32(to, l4 + 12, net << 16);
-  put32(to, l4 + 16, 0);
-  put32(to, l4 + 20, ROUTER.host);
+  writeU32(to, l4 + 4, 0);
+  writeU32(to, l4 + 8, IPV6_PREFIX);
+  writeU32(to, l4 + 12, net << 16);
+  writeU32(to, l4 + 16, 0);
+  writeU32(to, l4 + 20, ROUTER.host);
 }
 
 /** RFC 4861 section 4.2, to all nodes of one tenant's VLAN. */
@@ -198,11 +195,11 @@ function routerAdvertisement(store: Store): number {
   const router = macLow(ROUTER);
   const l3 = putEthernet(store.bytes, at, IPV6_GROUP_HIGH, 1, MAC_HIGH, router, vm.vid, ETHERTYPE_IPV6);
   const l4 = putIpv6(store.bytes, l3, PROTO_ICMPV6, 255, 0, vm.net, ROUTER.host, -1, 1);
-  put32(store.bytes, l4, 134 << 24);
+  writeU32(store.bytes, l4, ICMPV6_ROUTER_ADVERTISEMENT << 24);
   // Hop limit 64, router lifetime 1800 s; reachable and retransmission time unspecified.
-  put32(store.bytes, l4 + 4, (64 << 24) | 1800);
-  put32(store.bytes, l4 + 8, 0);
-  put32(store.bytes, l4 + 12, 0);
+  writeU32(store.bytes, l4 + 4, (64 << 24) | 1800);
+  writeU32(store.bytes, l4 + 8, 0);
+  writeU32(store.bytes, l4 + 12, 0);
   putLinkLayer(store.bytes, l4 + 16, 1, router);
   commit(store, UPLINK_PORT, at, finishIcmpv6(store.bytes, l3, 24) - at);
   return 1;
@@ -218,13 +215,13 @@ function igmpReport(store: Store): number {
   const macGroup = 0x5e000000 | (group & 0x7fffff);
   const l3 = putEthernet(bytes, at, IPV4_GROUP_HIGH, macGroup, MAC_HIGH, macLow(vm), 0, ETHERTYPE_IPV4);
   const options = putIpv4(bytes, l3, PROTO_IGMP, 0xc0, 1, ipv4Of(vm), group);
-  put32(bytes, options, 0x94040000);
+  writeU32(bytes, options, 0x94040000);
   bytes[l3] = 0x46;
   const l4 = options + 4;
-  finishIpv4(bytes, l3, sum16(bytes, l3, IPV4_BYTES + 4), IPV4_BYTES + 4 + 8, 0);
-  put32(bytes, l4, 0x16000000);
-  put32(bytes, l4 + 4, group);
-  put16(bytes, l4 + 2, checksum(sum16(bytes, l4, 8)));
+  finishIpv4(bytes, l3, sumBytes(bytes, l3, IPV4_HEADER_BYTES + 4), IPV4_HEADER_BYTES + 4 + 8, 0);
+  writeU32(bytes, l4, IGMP_V2_REPORT << 24);
+  writeU32(bytes, l4 + 4, group);
+  writeU16(bytes, l4 + 2, complement(sumBytes(bytes, l4, 8)));
   commit(store, VIEWER, at, l4 + 8 - at);
   return 1;
 }
@@ -235,16 +232,16 @@ function mdns(store: Store, blobs: Blobs): number {
   const at = reserve(store, PC, 160);
   if (at < 0) return 1;
   const { bytes } = store;
-  const length = UDP_BYTES + blobs.length[BLOB_QUESTIONS]!;
+  const length = UDP_HEADER_BYTES + blobs.length[BLOB_QUESTIONS]!;
   const l3 = putEthernet(bytes, at, IPV4_GROUP_HIGH, 0x5e0000fb, MAC_HIGH, macLow(vm), 0, ETHERTYPE_IPV4);
   const l4 = putIpv4(bytes, l3, PROTO_UDP, 0, 255, ipv4Of(vm), 0xe00000fb);
-  finishIpv4(bytes, l3, sum16(bytes, l3, IPV4_BYTES), IPV4_BYTES + length, 0);
-  put32(bytes, l4, (5353 << 16) | 5353);
-  put32(bytes, l4 + 4, length << 16);
+  finishIpv4(bytes, l3, sumBytes(bytes, l3, IPV4_HEADER_BYTES), IPV4_HEADER_BYTES + length, 0);
+  writeU32(bytes, l4, (5353 << 16) | 5353);
+  writeU32(bytes, l4 + 4, length << 16);
   const from = blobs.at[BLOB_QUESTIONS]!;
-  bytes.copyWithin(l4 + UDP_BYTES, from, from + blobs.length[BLOB_QUESTIONS]!);
-  const pseudo = sum16(bytes, l3 + 12, 8) + PROTO_UDP + length;
-  put16(bytes, l4 + 6, checksum(pseudo + sum16(bytes, l4, length)) || 0xffff);
+  bytes.copyWithin(l4 + UDP_HEADER_BYTES, from, from + blobs.length[BLOB_QUESTIONS]!);
+  const pseudo = sumBytes(bytes, l3 + 12, 8) + PROTO_UDP + length;
+  writeU16(bytes, l4 + 6, complement(pseudo + sumBytes(bytes, l4, length)) || 0xffff);
   commit(store, PC, at, l4 + length - at);
   return 1;
 }
@@ -257,15 +254,15 @@ function lldp(store: Store): number {
   const { bytes } = store;
   let p = putEthernet(bytes, at, 0x0180, 0xc200000e, MAC_HIGH, macLow(vm), 0, ETHERTYPE_LLDP);
   for (const [type, subtype] of LLDP_IDS) {
-    put16(bytes, p, (type << 9) | 7);
+    writeU16(bytes, p, (type << 9) | 7);
     bytes[p + 2] = subtype;
-    put16(bytes, p + 3, MAC_HIGH);
-    put32(bytes, p + 5, macLow(vm));
+    writeU16(bytes, p + 3, MAC_HIGH);
+    writeU32(bytes, p + 5, macLow(vm));
     p += 9;
   }
-  put16(bytes, p, (3 << 9) | 2);
-  put16(bytes, p + 2, 120);
-  put16(bytes, p + 4, 0);
+  writeU16(bytes, p, (3 << 9) | 2);
+  writeU16(bytes, p + 2, 120);
+  writeU16(bytes, p + 4, 0);
   commit(store, NAS, at, p + 6 - at);
   return 1;
 }
@@ -284,9 +281,9 @@ function scan(b: Background, store: Store): number {
   const port = SCANNED_PORTS[count % SCANNED_PORTS.length]!;
   const seq = next(store.random);
   const source = 40000 + (count & 0xfff);
-  bareTcp(store, BOT, vm.vid, ipv4Of(vm), target, source, port, seq, 0, 0x02);
+  bareTcp(store, BOT, vm.vid, ipv4Of(vm), target, source, port, seq, 0, TCP_SYN);
   if ((count & 7) !== 0) return 1;
-  bareTcp(store, UPLINK_PORT, vm.vid, target, ipv4Of(vm), port, source, 0, seq + 1, 0x14);
+  bareTcp(store, UPLINK_PORT, vm.vid, target, ipv4Of(vm), port, source, 0, seq + 1, TCP_RST | TCP_ACK);
   return 2;
 }
 
@@ -313,15 +310,15 @@ function bareTcp(
   const from = inbound ? router : bot;
   const l3 = putEthernet(bytes, at, MAC_HIGH, to, MAC_HIGH, from, inbound ? vid : 0, ETHERTYPE_IPV4);
   const l4 = putIpv4(bytes, l3, PROTO_TCP, 0, 64, src, dst);
-  finishIpv4(bytes, l3, sum16(bytes, l3, IPV4_BYTES), IPV4_BYTES + TCP_BYTES, 0);
-  put32(bytes, l4, (srcPort << 16) | dstPort);
-  put32(bytes, l4 + 4, seq);
-  put32(bytes, l4 + 8, ack);
-  put32(bytes, l4 + 12, (0x5000 << 16) | (flags << 16) | 1024);
-  put32(bytes, l4 + 16, 0);
-  const pseudo = sum16(bytes, l3 + 12, 8) + PROTO_TCP + TCP_BYTES;
-  put16(bytes, l4 + 16, checksum(pseudo + sum16(bytes, l4, TCP_BYTES)));
-  commit(store, port, at, l4 + TCP_BYTES - at);
+  finishIpv4(bytes, l3, sumBytes(bytes, l3, IPV4_HEADER_BYTES), IPV4_HEADER_BYTES + TCP_HEADER_BYTES, 0);
+  writeU32(bytes, l4, (srcPort << 16) | dstPort);
+  writeU32(bytes, l4 + 4, seq);
+  writeU32(bytes, l4 + 8, ack);
+  writeU32(bytes, l4 + 12, (0x5000 << 16) | (flags << 16) | 1024);
+  writeU32(bytes, l4 + 16, 0);
+  const pseudo = sumBytes(bytes, l3 + 12, 8) + PROTO_TCP + TCP_HEADER_BYTES;
+  writeU16(bytes, l4 + 16, complement(pseudo + sumBytes(bytes, l4, TCP_HEADER_BYTES)));
+  commit(store, port, at, l4 + TCP_HEADER_BYTES - at);
 }
 
 /** Ten bytes: not even an Ethernet header. */

@@ -1,5 +1,6 @@
 /** Payloads that are written once and copied into frames: DNS questions and answers (RFC 1035), HTTP (RFC 9112), options. */
-import { put16, put32, sum16 } from "./headers.ts";
+import { writeU16, writeU32 } from "../../wire/bytes.ts";
+import { sumBytes } from "../../wire/checksum.ts";
 
 /** Blob numbers; answer n belongs to question n. */
 export const BLOB_MSS = 0;
@@ -29,17 +30,17 @@ function dns(name: string, answer: boolean): Uint8Array {
   const labels = [name, "example", "com"].map((label) => [label.length, ...ascii(label)]).flat();
   const question = [...labels, 0, 0, 1, 0, 1];
   const message = new Uint8Array(DNS_HEADER_BYTES + question.length + (answer ? 16 : 0));
-  put16(message, 2, answer ? DNS_RESPONSE : DNS_QUERY);
-  put16(message, 4, 1);
+  writeU16(message, 2, answer ? DNS_RESPONSE : DNS_QUERY);
+  writeU16(message, 4, 1);
   message.set(question, DNS_HEADER_BYTES);
   if (answer) {
-    put16(message, 6, 1);
+    writeU16(message, 6, 1);
     const at = DNS_HEADER_BYTES + question.length;
     // Name by pointer to the question, type A, class IN, TTL 300 s, 4 bytes: 203.0.113.x (RFC 5737).
-    put32(message, at, 0xc00c0001);
-    put32(message, at + 4, 0x00010000);
-    put32(message, at + 8, (300 << 16) | 4);
-    put32(message, at + 12, 0xcb007100 | name.length);
+    writeU32(message, at, 0xc00c0001);
+    writeU32(message, at + 4, 0x00010000);
+    writeU32(message, at + 8, (300 << 16) | 4);
+    writeU32(message, at + 12, 0xcb007100 | name.length);
   }
   return message;
 }
@@ -61,7 +62,7 @@ export function createBlobs(bytes: Uint8Array, from: number, room: number): Blob
     bytes.set(content, at);
     blobs.at[n] = at;
     blobs.length[n] = content.length;
-    blobs.sum[n] = sum16(bytes, at, content.length);
+    blobs.sum[n] = sumBytes(bytes, at, content.length);
     at += content.length;
   }
   return blobs;

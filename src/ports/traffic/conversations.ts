@@ -6,6 +6,11 @@
  * A conversation is WORDS words and the header templates of its two sides (store.ts, templates.ts): a frame is a copy of
  * the template with length, id, sequence, flags and checksums put in, the checksums from sums that were taken once.
  */
+import { writeU16, writeU32 } from "../../wire/bytes.ts";
+import { ICMP_HEADER_BYTES } from "../../wire/icmp.ts";
+import { TCP_ACK, TCP_FIN, TCP_HEADER_BYTES, TCP_PSH, TCP_RST, TCP_SYN } from "../../wire/tcp.ts";
+import { UDP_HEADER_BYTES } from "../../wire/udp.ts";
+import { complement, finishIpv4, halves } from "./headers.ts";
 import {
   BLOB_ANSWERS,
   BLOB_HTTP_REQUEST,
@@ -16,7 +21,6 @@ import {
   createBlobs,
   type Blobs,
 } from "./blobs.ts";
-import { ICMP_BYTES, TCP_BYTES, UDP_BYTES, checksum, finishIpv4, halves, put16, put32 } from "./headers.ts";
 import { CLASSES, type ConversationClass, type Size } from "./profile.ts";
 import { below, next, pareto, type Random } from "./random.ts";
 import { BLOBS, BLOBS_BYTES, MAX_CONVERSATIONS, commit, reserve, templateAt, type Store } from "./store.ts";
@@ -63,12 +67,6 @@ export function createConversations(store: Store): Conversations {
 
 const CLIENT = 0;
 const SERVER = 1;
-
-const FIN = 0x01;
-const SYN = 0x02;
-const RST = 0x04;
-const PSH = 0x08;
-const ACK = 0x10;
 
 /** Payload of a full TCP segment over IPv4 and IPv6 with an MTU of 1500; of a datagram of a stream. */
 const MSS = 1460;
@@ -129,20 +127,20 @@ function stepTcp(c: Conversations, store: Store, n: number): void {
   words[w + STATE] = state + 1;
   switch (state) {
     case T_SYN:
-      return segment(c, store, n, CLIENT, SYN, 0, BLOB_MSS);
+      return segment(c, store, n, CLIENT, TCP_SYN, 0, BLOB_MSS);
     case T_SYN_ACK:
-      return segment(c, store, n, SERVER, SYN | ACK, 0, BLOB_MSS);
+      return segment(c, store, n, SERVER, TCP_SYN | TCP_ACK, 0, BLOB_MSS);
     case T_ACK:
-      segment(c, store, n, CLIENT, ACK, 0, NO_BLOB);
+      segment(c, store, n, CLIENT, TCP_ACK, 0, NO_BLOB);
       return startTransfer(c, store, n, CLIENT);
     case T_FIN:
-      if (below(store.random, RESET_IN) > 0) return segment(c, store, n, SERVER, FIN | ACK, 0, NO_BLOB);
-      segment(c, store, n, CLIENT, RST | ACK, 0, NO_BLOB);
+      if (below(store.random, RESET_IN) > 0) return segment(c, store, n, SERVER, TCP_FIN | TCP_ACK, 0, NO_BLOB);
+      segment(c, store, n, CLIENT, TCP_RST | TCP_ACK, 0, NO_BLOB);
       return begin(c, store, n);
     case T_FIN_BACK:
-      return segment(c, store, n, CLIENT, FIN | ACK, 0, NO_BLOB);
+      return segment(c, store, n, CLIENT, TCP_FIN | TCP_ACK, 0, NO_BLOB);
     case T_LAST_ACK:
-      segment(c, store, n, SERVER, ACK, 0, NO_BLOB);
+      segment(c, store, n, SERVER, TCP_ACK, 0, NO_BLOB);
       return begin(c, store, n);
   }
 }
@@ -172,13 +170,13 @@ function transfer(c: Conversations, store: Store, n: number): void {
     }
     const full = kind.ipv6 ? MSS_IPV6 : MSS;
     const bytes = blob !== NO_BLOB ? c.blobs.length[blob]! : left < full ? left : full;
-    segment(c, store, n, sender, left === bytes ? ACK | PSH : ACK, bytes, blob);
+    segment(c, store, n, sender, left === bytes ? TCP_ACK | TCP_PSH : TCP_ACK, bytes, blob);
     words[w + LEFT] = left - bytes;
     words[w + UNACKED]!++;
     words[w + FIRST] = 0;
     return;
   }
-  segment(c, store, n, 1 - sender, ACK, 0, NO_BLOB);
+  segment(c, store, n, 1 - sender, TCP_ACK, 0, NO_BLOB);
   words[w + UNACKED] = 0;
   if (left > 0) return;
   if (sender === CLIENT) startTransfer(c, store, n, SERVER);
@@ -230,7 +228,7 @@ function closeFrame(
   const w = n * WORDS;
   const start = at - words[w + HEADER + side]!;
   const l3 = start + words[w + L3 + side]!;
-  if (c.classes[n]!.ipv6) put16(store.bytes, l3 + 4, length);
+  if (c.classes[n]!.ipv6) writeU16(store.bytes, l3 + 4, length);
   else {
     finishIpv4(store.bytes, l3, words[w + IP_SUM + side]!, l4 - l3 + length, words[w + ID + side]!);
     words[w + ID + side] = (words[w + ID + side]! + 1) & 0xffff;
@@ -253,21 +251,21 @@ function segment(
   const seq = words[w + SEQ + side]!;
   const at = openFrame(c, store, n, side, blob === NO_BLOB ? 0 : blobs.length[blob]!);
   if (at >= 0) {
-    const ack = flags & ACK ? words[w + SEQ + 1 - side]! : 0;
+    const ack = flags & TCP_ACK ? words[w + SEQ + 1 - side]! : 0;
     const options = blob === BLOB_MSS ? blobs.length[blob]! : 0;
-    const length = TCP_BYTES + options + bytes;
-    const offsetFlags = (((TCP_BYTES + options) >> 2) << 12) | flags;
-    const l4 = at - TCP_BYTES;
+    const length = TCP_HEADER_BYTES + options + bytes;
+    const offsetFlags = (((TCP_HEADER_BYTES + options) >> 2) << 12) | flags;
+    const l4 = at - TCP_HEADER_BYTES;
     if (blob !== NO_BLOB) putBlob(store, blobs, blob, at);
-    put32(store.bytes, l4 + 4, seq);
-    put32(store.bytes, l4 + 8, ack);
-    put16(store.bytes, l4 + 12, offsetFlags);
+    writeU32(store.bytes, l4 + 4, seq);
+    writeU32(store.bytes, l4 + 8, ack);
+    writeU16(store.bytes, l4 + 12, offsetFlags);
     const payload = blob === NO_BLOB ? store.patternSum[bytes]! : blobs.sum[blob]!;
     const sum = words[w + L4_SUM + side]! + length + halves(seq) + halves(ack) + offsetFlags + payload;
-    put16(store.bytes, l4 + 16, checksum(sum));
+    writeU16(store.bytes, l4 + 16, complement(sum));
     closeFrame(c, store, n, side, at, l4, length);
   }
-  words[w + SEQ + side] = seq + bytes + (flags & (SYN | FIN) ? 1 : 0);
+  words[w + SEQ + side] = seq + bytes + (flags & (TCP_SYN | TCP_FIN) ? 1 : 0);
 }
 
 /** A UDP datagram (RFC 768); `dnsId` goes to the first two bytes of a blob. */
@@ -282,17 +280,17 @@ function datagram(
 ): void {
   const at = openFrame(c, store, n, side, blob === NO_BLOB ? 0 : bytes);
   if (at < 0) return;
-  const length = UDP_BYTES + bytes;
-  const l4 = at - UDP_BYTES;
+  const length = UDP_HEADER_BYTES + bytes;
+  const l4 = at - UDP_HEADER_BYTES;
   if (blob !== NO_BLOB) {
     putBlob(store, c.blobs, blob, at);
-    put16(store.bytes, at, dnsId);
+    writeU16(store.bytes, at, dnsId);
   }
-  put16(store.bytes, l4 + 4, length);
+  writeU16(store.bytes, l4 + 4, length);
   const payload = blob === NO_BLOB ? store.patternSum[bytes]! : c.blobs.sum[blob]! + dnsId;
   // The length counts twice: in the pseudo header and in the header. A sum of 0 is sent as its other form.
-  const sum = checksum(c.words[n * WORDS + L4_SUM + side]! + 2 * length + payload);
-  put16(store.bytes, l4 + 6, sum === 0 ? 0xffff : sum);
+  const sum = complement(c.words[n * WORDS + L4_SUM + side]! + 2 * length + payload);
+  writeU16(store.bytes, l4 + 6, sum === 0 ? 0xffff : sum);
   closeFrame(c, store, n, side, at, l4, length);
 }
 
@@ -301,11 +299,11 @@ function echo(c: Conversations, store: Store, n: number, side: number): void {
   const w = n * WORDS;
   const at = openFrame(c, store, n, side, 0);
   if (at < 0) return;
-  const l4 = at - ICMP_BYTES;
+  const l4 = at - ICMP_HEADER_BYTES;
   const round = c.words[w + ROUNDS]!;
-  put16(store.bytes, l4 + 6, round);
-  put16(store.bytes, l4 + 2, checksum(c.words[w + L4_SUM + side]! + round + store.patternSum[PING_BYTES]!));
-  closeFrame(c, store, n, side, at, l4, ICMP_BYTES + PING_BYTES);
+  writeU16(store.bytes, l4 + 6, round);
+  writeU16(store.bytes, l4 + 2, complement(c.words[w + L4_SUM + side]! + round + store.patternSum[PING_BYTES]!));
+  closeFrame(c, store, n, side, at, l4, ICMP_HEADER_BYTES + PING_BYTES);
 }
 
 function putBlob(store: Store, blobs: Blobs, blob: number, at: number): void {

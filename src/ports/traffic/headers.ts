@@ -1,24 +1,20 @@
-/** Writers of headers into the world's memory, and the Internet checksum (RFC 1071). Offsets in, offsets out. */
-
-export const ETHERTYPE_IPV4 = 0x0800;
-export const ETHERTYPE_ARP = 0x0806;
-export const ETHERTYPE_VLAN = 0x8100;
-export const ETHERTYPE_IPV6 = 0x86dd;
-export const ETHERTYPE_LLDP = 0x88cc;
-
-export const PROTO_ICMP = 1;
-export const PROTO_IGMP = 2;
-export const PROTO_TCP = 6;
-export const PROTO_UDP = 17;
-export const PROTO_ICMPV6 = 58;
-
-export const ETHERNET_BYTES = 14;
-export const VLAN_BYTES = 4;
-export const IPV4_BYTES = 20;
-export const IPV6_BYTES = 40;
-export const TCP_BYTES = 20;
-export const UDP_BYTES = 8;
-export const ICMP_BYTES = 8;
+/** Writers of headers into the world's memory: offset in, offset behind the header out. Nothing is allocated. */
+import { writeU16, writeU32 } from "../../wire/bytes.ts";
+import { foldSum } from "../../wire/checksum.ts";
+import { ETH_HEADER_BYTES, ETH_SRC, ETH_TYPE } from "../../wire/ethernet.ts";
+import {
+  IPV4_CHECKSUM,
+  IPV4_DF,
+  IPV4_DST,
+  IPV4_FRAGMENT,
+  IPV4_HEADER_BYTES,
+  IPV4_IDENTIFICATION,
+  IPV4_SRC,
+  IPV4_TOTAL_LENGTH,
+  IPV4_TTL,
+} from "../../wire/ipv4.ts";
+import { IPV6_DST, IPV6_HEADER_BYTES, IPV6_NEXT_HEADER, IPV6_PAYLOAD_LENGTH, IPV6_SRC } from "../../wire/ipv6.ts";
+import { TAG_BYTES, TPID_CTAG } from "../../wire/vlan.ts";
 
 /** Upper 16 bits of every VM's MAC; the lower 32 are 00:0N:00:xx (src/ports/traffic/profile.ts). */
 export const MAC_HIGH = 0x5254;
@@ -28,35 +24,14 @@ export const IPV6_GROUP_HIGH = 0x3333;
 /** 2001:db8::/32, RFC 3849. */
 export const IPV6_PREFIX = 0x20010db8;
 
-export function put16(to: Uint8Array, at: number, value: number): void {
-  to[at] = value >>> 8;
-  to[at + 1] = value;
-}
-
-export function put32(to: Uint8Array, at: number, value: number): void {
-  to[at] = value >>> 24;
-  to[at + 1] = value >>> 16;
-  to[at + 2] = value >>> 8;
-  to[at + 3] = value;
-}
-
-/** Sum of the 16-bit words of `length` bytes, an odd last one padded with 0; not folded (length ≤ 64 KiB). */
-export function sum16(from: Uint8Array, at: number, length: number): number {
-  let sum = 0;
-  const even = at + (length & ~1);
-  for (let p = at; p < even; p += 2) sum += (from[p]! << 8) | from[p + 1]!;
-  return length & 1 ? sum + (from[even]! << 8) : sum;
-}
-
 /** The two halves of a 32-bit word, added. */
 export function halves(word: number): number {
   return (word >>> 16) + (word & 0xffff);
 }
 
-/** Fold a sum (< 2^32) to 16 bits and complement it: what stands in the header. */
-export function checksum(sum: number): number {
-  const once = halves(sum);
-  return ~halves(once) & 0xffff;
+/** What stands on the wire for a sum (below 2^32). */
+export function complement(sum: number): number {
+  return ~foldSum(sum) & 0xffff;
 }
 
 /** Ethernet header, with a tag where `vid` is not 0. Returns the offset behind it. */
@@ -70,21 +45,21 @@ export function putEthernet(
   vid: number,
   type: number,
 ): number {
-  put16(to, at, dstHigh);
-  put32(to, at + 2, dstLow);
-  put16(to, at + 6, srcHigh);
-  put32(to, at + 8, srcLow);
-  if (vid === 0) {
-    put16(to, at + 12, type);
-    return at + ETHERNET_BYTES;
+  writeU16(to, at, dstHigh);
+  writeU32(to, at + 2, dstLow);
+  writeU16(to, at + ETH_SRC, srcHigh);
+  writeU32(to, at + ETH_SRC + 2, srcLow);
+  let end = at + ETH_TYPE;
+  if (vid !== 0) {
+    writeU16(to, end, TPID_CTAG);
+    writeU16(to, end + 2, vid);
+    end += TAG_BYTES;
   }
-  put16(to, at + 12, ETHERTYPE_VLAN);
-  put16(to, at + 14, vid);
-  put16(to, at + 16, type);
-  return at + ETHERNET_BYTES + VLAN_BYTES;
+  writeU16(to, end, type);
+  return end + ETH_HEADER_BYTES - ETH_TYPE;
 }
 
-/** IPv4 header (RFC 791 section 3.1) without options, length, id and checksum 0; DF. Returns the offset behind it. */
+/** IPv4 header (RFC 791 section 3.1) without options; length, id and checksum 0; DF. Returns the offset behind it. */
 export function putIpv4(
   to: Uint8Array,
   at: number,
@@ -94,21 +69,21 @@ export function putIpv4(
   src: number,
   dst: number,
 ): number {
-  put16(to, at, 0x4500 | tos);
-  put32(to, at + 2, 0);
-  put16(to, at + 6, 0x4000);
-  put16(to, at + 8, (ttl << 8) | protocol);
-  put16(to, at + 10, 0);
-  put32(to, at + 12, src);
-  put32(to, at + 16, dst);
-  return at + IPV4_BYTES;
+  writeU16(to, at, 0x4500 | tos);
+  writeU32(to, at + IPV4_TOTAL_LENGTH, 0);
+  writeU16(to, at + IPV4_FRAGMENT, IPV4_DF);
+  writeU16(to, at + IPV4_TTL, (ttl << 8) | protocol);
+  writeU16(to, at + IPV4_CHECKSUM, 0);
+  writeU32(to, at + IPV4_SRC, src);
+  writeU32(to, at + IPV4_DST, dst);
+  return at + IPV4_HEADER_BYTES;
 }
 
 /** Length (with the header), id and checksum of an IPv4 header whose other words sum to `sum`. */
 export function finishIpv4(to: Uint8Array, at: number, sum: number, length: number, id: number): void {
-  put16(to, at + 2, length);
-  put16(to, at + 4, id);
-  put16(to, at + 10, checksum(sum + length + id));
+  writeU16(to, at + IPV4_TOTAL_LENGTH, length);
+  writeU16(to, at + IPV4_IDENTIFICATION, id);
+  writeU16(to, at + IPV4_CHECKSUM, complement(sum + length + id));
 }
 
 /**
@@ -126,17 +101,17 @@ export function putIpv6(
   dstNet: number,
   dstHost: number,
 ): number {
-  put32(to, at, 0x60000000 | (label & 0xfffff));
-  put16(to, at + 4, 0);
-  put16(to, at + 6, (next << 8) | hops);
-  put32(to, at + 8, IPV6_PREFIX);
-  put32(to, at + 12, srcNet << 16);
-  put32(to, at + 16, 0);
-  put32(to, at + 20, srcHost);
-  put32(to, at + 24, dstNet < 0 ? 0xff020000 : IPV6_PREFIX);
-  put32(to, at + 28, dstNet < 0 ? 0 : dstNet << 16);
+  writeU32(to, at, 0x60000000 | (label & 0xfffff));
+  writeU16(to, at + IPV6_PAYLOAD_LENGTH, 0);
+  writeU16(to, at + IPV6_NEXT_HEADER, (next << 8) | hops);
+  writeU32(to, at + IPV6_SRC, IPV6_PREFIX);
+  writeU32(to, at + IPV6_SRC + 4, srcNet << 16);
+  writeU32(to, at + IPV6_SRC + 8, 0);
+  writeU32(to, at + IPV6_SRC + 12, srcHost);
+  writeU32(to, at + IPV6_DST, dstNet < 0 ? 0xff020000 : IPV6_PREFIX);
+  writeU32(to, at + IPV6_DST + 4, dstNet < 0 ? 0 : dstNet << 16);
   // A solicited-node group is ff02::1:ffXX:XXXX (RFC 4291 section 2.7.1).
-  put32(to, at + 32, dstNet < 0 && dstHost >>> 24 === 0xff ? 1 : 0);
-  put32(to, at + 36, dstHost);
-  return at + IPV6_BYTES;
+  writeU32(to, at + IPV6_DST + 8, dstNet < 0 && dstHost >>> 24 === 0xff ? 1 : 0);
+  writeU32(to, at + IPV6_DST + 12, dstHost);
+  return at + IPV6_HEADER_BYTES;
 }

@@ -9,8 +9,8 @@
  * A slot's payload is the pattern from the start and stays it, so a data segment costs its headers only; a frame that
  * writes something else there marks the slot dirty, and the next segment mends it.
  */
-import { createRandom, next, type Random } from "./random.ts";
 import { halves } from "./headers.ts";
+import { createRandom, next, type Random } from "./random.ts";
 
 export const PATTERN_BYTES = 1480;
 export const BLOBS = PATTERN_BYTES;

@@ -2,26 +2,15 @@
  * The two sides of a conversation: who they are, the headers of their frames with what varies left 0, and the sums of
  * what stays.
  */
-import {
-  ETHERTYPE_IPV4,
-  ETHERTYPE_IPV6,
-  ICMP_BYTES,
-  IPV4_BYTES,
-  IPV4_GROUP_HIGH,
-  IPV6_BYTES,
-  MAC_HIGH,
-  PROTO_ICMP,
-  PROTO_TCP,
-  PROTO_UDP,
-  TCP_BYTES,
-  UDP_BYTES,
-  put16,
-  put32,
-  putEthernet,
-  putIpv4,
-  putIpv6,
-  sum16,
-} from "./headers.ts";
+import { writeU16, writeU32 } from "../../wire/bytes.ts";
+import { sumBytes } from "../../wire/checksum.ts";
+import { ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from "../../wire/ethernet.ts";
+import { ICMP_ECHO, ICMP_HEADER_BYTES } from "../../wire/icmp.ts";
+import { IPV4_HEADER_BYTES, PROTO_ICMP, PROTO_TCP, PROTO_UDP } from "../../wire/ipv4.ts";
+import { IPV6_HEADER_BYTES } from "../../wire/ipv6.ts";
+import { TCP_HEADER_BYTES } from "../../wire/tcp.ts";
+import { UDP_HEADER_BYTES } from "../../wire/udp.ts";
+import { IPV4_GROUP_HIGH, MAC_HIGH, putEthernet, putIpv4, putIpv6 } from "./headers.ts";
 import { UPLINK, VMS, type ConversationClass, type Vm } from "./profile.ts";
 import { below, next, type Random } from "./random.ts";
 import { templateAt, type Store } from "./store.ts";
@@ -124,11 +113,11 @@ export function writeTemplates(store: Store, kind: ConversationClass, words: Uin
     words[w + PORT + side] = from[E_PORT]!;
     words[w + HEADER + side] = end - at;
     words[w + L3 + side] = l3 - at;
-    words[w + IP_SUM + side] = kind.ipv6 ? 0 : sum16(bytes, l3, IPV4_BYTES);
+    words[w + IP_SUM + side] = kind.ipv6 ? 0 : sumBytes(bytes, l3, IPV4_HEADER_BYTES);
     // The pseudo header (RFC 9293 section 3.1, RFC 8200 section 8.1) without its length; ICMP has none.
-    const addresses = kind.ipv6 ? sum16(bytes, l3 + 8, IPV6_BYTES - 8) : sum16(bytes, l3 + 12, 8);
+    const addresses = kind.ipv6 ? sumBytes(bytes, l3 + 8, IPV6_HEADER_BYTES - 8) : sumBytes(bytes, l3 + 12, 8);
     const pseudo = protocol === PROTO_ICMP ? 0 : addresses + protocol;
-    words[w + L4_SUM + side] = pseudo + sum16(bytes, l4, end - l4);
+    words[w + L4_SUM + side] = pseudo + sumBytes(bytes, l4, end - l4);
   }
 }
 
@@ -142,16 +131,16 @@ function putTransport(
 ): number {
   if (protocol === PROTO_ICMP) {
     // Echo request from the client, echo reply from the server; the client's port is the identifier.
-    put32(bytes, at, side === 0 ? 0x08000000 : 0);
-    put32(bytes, at + 4, clientPort << 16);
-    return at + ICMP_BYTES;
+    writeU32(bytes, at, side === 0 ? ICMP_ECHO << 24 : 0);
+    writeU32(bytes, at + 4, clientPort << 16);
+    return at + ICMP_HEADER_BYTES;
   }
-  put16(bytes, at, side === 0 ? clientPort : serverPort);
-  put16(bytes, at + 2, side === 0 ? serverPort : clientPort);
-  put32(bytes, at + 4, 0);
-  if (protocol === PROTO_UDP) return at + UDP_BYTES;
-  put32(bytes, at + 8, 0);
-  put32(bytes, at + 12, WINDOW);
-  put32(bytes, at + 16, 0);
-  return at + TCP_BYTES;
+  writeU16(bytes, at, side === 0 ? clientPort : serverPort);
+  writeU16(bytes, at + 2, side === 0 ? serverPort : clientPort);
+  writeU32(bytes, at + 4, 0);
+  if (protocol === PROTO_UDP) return at + UDP_HEADER_BYTES;
+  writeU32(bytes, at + 8, 0);
+  writeU32(bytes, at + 12, WINDOW);
+  writeU32(bytes, at + 16, 0);
+  return at + TCP_HEADER_BYTES;
 }
