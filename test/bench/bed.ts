@@ -1,0 +1,184 @@
+/**
+ * The bed: for each peer three namespaces, a sender's, a switch's and a receiver's, joined by veth pairs, so that all
+ * peers stand ready side by side and are measured in turns. Everything that is made here is taken away by `close`, which
+ * runs on every way out: namespaces by name, processes by the handle that started them.
+ */
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { projectRoot } from "../helpers/captures.ts";
+
+const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
+
+/** Run a program to its end; throws with what it printed. */
+export function run(command: string, args: readonly string[], env: Record<string, string> = {}): string {
+  const done = spawnSync(command, args, {
+    encoding: "utf8",
+    env: { ...process.env, PATH, ...env },
+    maxBuffer: 1 << 28,
+  });
+  if (done.error) throw done.error;
+  if (done.status !== 0) throw new Error(`${command} ${args.join(" ")}: exit ${done.status}: ${done.stderr}`);
+  return done.stdout;
+}
+
+export const ip = (text: string): string => run("ip", text.split(" "));
+
+/** One peer's place: frames go from namespace `sender` through `middle` to namespace `receiver`. */
+export interface Lane {
+  readonly sender: string;
+  readonly middle: string;
+  readonly receiver: string;
+  /** Devices in `middle` that the switch joins; equal names in every lane. */
+  readonly devices: readonly [string, string];
+}
+
+export const SENDER_IP = "10.0.0.1";
+export const RECEIVER_IP = "10.0.0.2";
+const SENDER_DEVICE = "ea";
+const RECEIVER_DEVICE = "eb";
+
+/** Classic BPF: Ethertype 0x0800 and protocol 17 → TC_ACT_SHOT, else TC_ACT_UNSPEC (go on). */
+const DROP_UDP = "6,40 0 0 12,21 0 3 2048,48 0 0 23,21 0 1 17,6 0 0 2,6 0 0 4294967295";
+
+export class Bed {
+  /** For sockets, databases, configurations; removed at the end. */
+  readonly folder = mkdtempSync(join(tmpdir(), "weir-bench-"));
+  private readonly namespaces: string[] = [];
+  private readonly children: ChildProcess[] = [];
+  private readonly load = join(this.folder, "load");
+
+  constructor() {
+    run("gcc", ["-O2", "-o", this.load, join(projectRoot, "test/bench/load.c")]);
+  }
+
+  /** A lane without a switch: its two devices stand in `middle`, up. `direct`: one veth pair from end to end. */
+  lane(name: string, direct = false): Lane {
+    const base = `weir-bench-${process.pid}-${name}`;
+    const lane: Lane = { sender: `${base}-a`, middle: `${base}-m`, receiver: `${base}-b`, devices: ["sa", "sb"] };
+    for (const space of [lane.sender, lane.middle, lane.receiver]) {
+      ip(`netns add ${space}`);
+      this.namespaces.push(space);
+      run("ip", ["netns", "exec", space, "sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1"]);
+      ip(`-n ${space} link set lo up`);
+    }
+    if (direct) {
+      ip(`-n ${lane.sender} link add ${SENDER_DEVICE} type veth peer name ${RECEIVER_DEVICE} netns ${lane.receiver}`);
+    } else {
+      ip(`-n ${lane.sender} link add ${SENDER_DEVICE} type veth peer name ${lane.devices[0]} netns ${lane.middle}`);
+      ip(`-n ${lane.receiver} link add ${RECEIVER_DEVICE} type veth peer name ${lane.devices[1]} netns ${lane.middle}`);
+      for (const device of lane.devices) ip(`-n ${lane.middle} link set ${device} up`);
+    }
+    ip(`-n ${lane.sender} addr add ${SENDER_IP}/24 dev ${SENDER_DEVICE}`);
+    ip(`-n ${lane.receiver} addr add ${RECEIVER_IP}/24 dev ${RECEIVER_DEVICE}`);
+    ip(`-n ${lane.sender} link set ${SENDER_DEVICE} up`);
+    ip(`-n ${lane.receiver} link set ${RECEIVER_DEVICE} up`);
+    // The receiver's stack shall cost nothing: UDP ends in a tc program.
+    const tc = (...args: string[]): string => run("tc", ["-n", lane.receiver, ...args]);
+    tc("qdisc", "add", "dev", RECEIVER_DEVICE, "clsact");
+    tc("filter", "add", "dev", RECEIVER_DEVICE, "ingress", "bpf", "bytecode", DROP_UDP, "da");
+    return lane;
+  }
+
+  /** Start a program, in a namespace where one is given; ended by `close`. Its output goes to a file of the bed. */
+  start(name: string, space: string | undefined, command: string, args: readonly string[], env = {}): ChildProcess {
+    const all = space === undefined ? [command, ...args] : ["ip", "netns", "exec", space, command, ...args];
+    const child = spawn(all[0]!, all.slice(1), {
+      env: { ...process.env, PATH, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let said = "";
+    const keep = (chunk: Buffer): void => void (said = (said + String(chunk)).slice(-4000));
+    child.stdout.on("data", keep);
+    child.stderr.on("data", keep);
+    child.on("exit", (code) => {
+      if (code !== null && code !== 0) console.error(`${name}: exit ${code}\n${said}`);
+    });
+    this.children.push(child);
+    return child;
+  }
+
+  /** A NetFlow or sFlow collector in a namespace that takes everything and reads nothing. */
+  sink(space: string, port: number): ChildProcess {
+    return this.start(`sink ${port}`, space, this.load, ["sink", String(port)]);
+  }
+
+  write(name: string, text: string): string {
+    const path = join(this.folder, name);
+    writeFileSync(path, text);
+    return path;
+  }
+
+  /** Wait until the receiver answers the sender through the switch, which also teaches the switch where they are. */
+  async ready(lane: Lane, seconds = 15): Promise<void> {
+    for (let tries = 0; tries < seconds * 2; tries++) {
+      const args = ["netns", "exec", lane.sender, "ping", "-c1", "-W1", RECEIVER_IP];
+      if (spawnSync("ip", args, { env: { ...process.env, PATH } }).status === 0) return;
+      await sleep(500);
+    }
+    throw new Error(`no frame came through ${lane.middle} in ${seconds} s`);
+  }
+
+  /** Frames that the receiver's device has received. */
+  private received(lane: Lane): number {
+    const [link] = JSON.parse(ip(`-n ${lane.receiver} -s -j link show dev ${RECEIVER_DEVICE}`)) as [
+      { stats64: { rx: { packets: number } } },
+    ];
+    return link.stats64.rx.packets;
+  }
+
+  /** Frames a second that reach the receiver while the sender sends as fast as it can, after a short run-in. */
+  async frameRate(lane: Lane, flows: number, seconds = 1): Promise<number> {
+    const runIn = 0.3;
+    const mac = ip(`-n ${lane.receiver} -j link show dev ${RECEIVER_DEVICE}`);
+    const { address } = (JSON.parse(mac) as [{ address: string }])[0];
+    const args = ["send", SENDER_DEVICE, address, String(flows), String(seconds + 2 * runIn)];
+    const child = spawn("ip", ["netns", "exec", lane.sender, this.load, ...args], { env: { ...process.env, PATH } });
+    const done = new Promise<number | null>((resolve) => child.on("exit", resolve));
+    await sleep(runIn * 1000);
+    const [before, from] = [this.received(lane), process.hrtime.bigint()];
+    await sleep(seconds * 1000);
+    const [after, to] = [this.received(lane), process.hrtime.bigint()];
+    if ((await done) !== 0) throw new Error(`the sender failed in ${lane.sender}`);
+    return (after - before) / (Number(to - from) / 1e9);
+  }
+
+  /** bit/s of one iperf3 stream from sender to receiver, as the receiver counted; 0: no connection. */
+  async tcpRate(lane: Lane, seconds = 2): Promise<number> {
+    const server = spawn("ip", ["netns", "exec", lane.receiver, "iperf3", "-s", "-1"], {
+      env: { ...process.env, PATH },
+      stdio: "ignore",
+    });
+    await sleep(300);
+    const args = ["-c", RECEIVER_IP, "-t", String(seconds), "-O", "0.5", "-J", "--connect-timeout", "2000"];
+    const client = spawn("ip", ["netns", "exec", lane.sender, "iperf3", ...args], { env: { ...process.env, PATH } });
+    let text = "";
+    client.stdout.on("data", (chunk) => (text += String(chunk)));
+    const deadline = setTimeout(() => client.kill("SIGKILL"), (seconds + 8) * 1000);
+    await new Promise((resolve) => client.on("exit", resolve));
+    clearTimeout(deadline);
+    server.kill("SIGKILL");
+    try {
+      const report = JSON.parse(text) as { end?: { sum_received?: { bits_per_second: number } } };
+      return report.end?.sum_received?.bits_per_second ?? 0;
+    } catch {
+      return 0;
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const child of this.children.toReversed()) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      const gone = new Promise((resolve) => child.on("exit", resolve));
+      child.removeAllListeners("exit");
+      child.on("exit", () => {});
+      child.kill("SIGTERM");
+      await Promise.race([gone, sleep(3000)]);
+      if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+    }
+    for (const space of this.namespaces) spawnSync("ip", ["netns", "del", space], { env: { ...process.env, PATH } });
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}

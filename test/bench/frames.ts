@@ -1,0 +1,57 @@
+/** P5: frames a second of 60 bytes through each switch, by number of flows. */
+import { Bed } from "./bed.ts";
+import { bare, linuxBridge, openVswitch, weir, type Peer } from "./peers.ts";
+import { put, ratio, type Result } from "./table.ts";
+
+const FLOWS = [1, 1000, 50_000];
+
+export async function frames(rounds: number): Promise<Result> {
+  const result: Result = {
+    part: "frames",
+    title: "Frames of 60 bytes through each switch, by number of flows",
+    unit: "thousand frames/s",
+    cells: [],
+    ratios: [],
+  };
+  const bed = new Bed();
+  try {
+    const peers: Peer[] = [
+      await bare(bed),
+      await linuxBridge(bed),
+      await openVswitch(bed, "OVS userspace"),
+      await openVswitch(bed, "OVS userspace, NetFlow", { netflow: true }),
+      await openVswitch(bed, "OVS userspace, NetFlow, sFlow", { netflow: true, sflow: true }),
+      await weir(bed, "Weir userspace"),
+      await weir(bed, "Weir userspace, NetFlow", { netflow: true }),
+    ];
+    for (let round = 0; round < rounds; round++) {
+      for (const flows of FLOWS) {
+        for (const peer of peers) {
+          put(result, peer.name, `${flows.toLocaleString("en")} flows`, (await bed.frameRate(peer.lane, flows)) / 1000);
+        }
+      }
+    }
+  } finally {
+    await bed.close();
+  }
+  for (const flows of FLOWS) {
+    const column = `${flows.toLocaleString("en")} flows`;
+    result.ratios.push({
+      target: "P5",
+      what: `Weir to OVS userspace, both plain, ${column}`,
+      value: ratio(result, "Weir userspace", "OVS userspace", column),
+      unit: "×",
+      floor: 1.1,
+      goal: 1.5,
+    });
+  }
+  result.ratios.push({
+    target: "P5",
+    what: "Weir to OVS userspace, both with NetFlow, 50,000 flows",
+    value: ratio(result, "Weir userspace, NetFlow", "OVS userspace, NetFlow", "50,000 flows"),
+    unit: "×",
+    floor: 4,
+    goal: 6,
+  });
+  return result;
+}

@@ -1,0 +1,139 @@
+/*
+ * The load of the benchmark bed, in C so that it never is the bottleneck. Compiled into a temporary folder when the
+ * benchmark runs.
+ *
+ *   load send DEVICE DSTMAC FLOWS SECONDS    60-byte UDP frames as fast as AF_PACKET takes them (sendmmsg, queueing
+ *                                            discipline bypassed); FLOWS flows, told apart by source and destination port
+ *   load sink PORT                           a UDP collector that never reads: its queue fills and the kernel drops
+ *
+ * Prints the number of frames sent. Exit 1 with a message on stderr.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BATCH 64
+#define FRAME 60
+#define IP 14
+#define UDP 34
+
+static void die(const char *what)
+{
+	fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static uint16_t ip_checksum(const uint8_t *header)
+{
+	uint32_t sum = 0;
+	for (int n = 0; n < 20; n += 2)
+		sum += header[n] << 8 | header[n + 1];
+	sum = (sum >> 16) + (sum & 0xffff);
+	return ~(sum + (sum >> 16));
+}
+
+static void fill(uint8_t *frame, const uint8_t *dst, const uint8_t *src)
+{
+	/* IPv4, 46 bytes, DF, TTL 64, UDP, 10.0.0.1 to 10.0.0.2; a UDP checksum of 0 is none (RFC 768). */
+	static const uint8_t ip[20] = { 0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2 };
+	memset(frame, 0, FRAME);
+	memcpy(frame, dst, 6);
+	memcpy(frame + 6, src, 6);
+	frame[12] = 0x08;
+	memcpy(frame + IP, ip, sizeof ip);
+	uint16_t sum = ip_checksum(frame + IP);
+	frame[IP + 10] = sum >> 8;
+	frame[IP + 11] = sum;
+	frame[UDP + 5] = 26;
+}
+
+static int send_frames(const char *device, const char *mac, unsigned flows, double seconds)
+{
+	uint8_t dst[6];
+	if (sscanf(mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", dst, dst + 1, dst + 2, dst + 3, dst + 4, dst + 5) != 6) {
+		fprintf(stderr, "load: %s is not a MAC address\n", mac);
+		return 1;
+	}
+	int fd = socket(AF_PACKET, SOCK_RAW, 0);
+	if (fd < 0)
+		die("packet socket");
+	struct ifreq request = { 0 };
+	strncpy(request.ifr_name, device, IFNAMSIZ - 1);
+	if (ioctl(fd, SIOCGIFHWADDR, &request) < 0)
+		die(device);
+	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex(device) };
+	int one = 1;
+	if (bind(fd, (struct sockaddr *)&to, sizeof to) < 0)
+		die("bind");
+	if (setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof one) < 0)
+		die("PACKET_QDISC_BYPASS");
+
+	static uint8_t frames[BATCH][FRAME];
+	static struct iovec vectors[BATCH];
+	static struct mmsghdr messages[BATCH];
+	for (int n = 0; n < BATCH; n++) {
+		fill(frames[n], dst, (uint8_t *)request.ifr_hwaddr.sa_data);
+		vectors[n] = (struct iovec){ frames[n], FRAME };
+		messages[n].msg_hdr = (struct msghdr){ .msg_iov = &vectors[n], .msg_iovlen = 1 };
+	}
+	uint64_t sent = 0;
+	unsigned flow = 0;
+	for (double end = now() + seconds; now() < end;) {
+		for (int n = 0; n < BATCH; n++) {
+			unsigned from = 1024 + flow % 60000, into = 5000 + flow / 60000;
+			frames[n][UDP] = from >> 8;
+			frames[n][UDP + 1] = from;
+			frames[n][UDP + 2] = into >> 8;
+			frames[n][UDP + 3] = into;
+			if (++flow >= flows)
+				flow = 0;
+		}
+		int done = sendmmsg(fd, messages, BATCH, 0);
+		if (done < 0 && errno != ENOBUFS && errno != EAGAIN)
+			die("sendmmsg");
+		if (done > 0)
+			sent += done;
+	}
+	printf("%llu\n", (unsigned long long)sent);
+	return 0;
+}
+
+static void sink(int port)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), size = 4096;
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = INADDR_ANY };
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) < 0)
+		die("sink");
+	for (;;)
+		pause();
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 6 && !strcmp(argv[1], "send"))
+		return send_frames(argv[2], argv[3], atoi(argv[4]), atof(argv[5]));
+	if (argc == 3 && !strcmp(argv[1], "sink"))
+		sink(atoi(argv[2]));
+	fprintf(stderr, "usage: load send DEVICE DSTMAC FLOWS SECONDS | load sink PORT\n");
+	return 2;
+}

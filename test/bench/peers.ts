@@ -1,0 +1,100 @@
+/** The switches that are measured side by side: each joins the two devices of its lane. */
+import { existsSync } from "node:fs";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { projectRoot } from "../helpers/captures.ts";
+import { ip, run, type Bed, type Lane } from "./bed.ts";
+
+export interface Peer {
+  readonly name: string;
+  readonly lane: Lane;
+}
+
+/** Ports of the collectors that read nothing. */
+const NETFLOW_PORT = 2055;
+const SFLOW_PORT = 6343;
+
+/** The limit: one veth pair, no switch. */
+export async function bare(bed: Bed): Promise<Peer> {
+  const lane = bed.lane("veth", true);
+  await bed.ready(lane);
+  return { name: "bare veth", lane };
+}
+
+export async function linuxBridge(bed: Bed): Promise<Peer> {
+  const lane = bed.lane("bridge");
+  ip(`-n ${lane.middle} link add br0 type bridge`);
+  for (const device of lane.devices) ip(`-n ${lane.middle} link set ${device} master br0`);
+  ip(`-n ${lane.middle} link set br0 up`);
+  await bed.ready(lane);
+  return { name: "Linux bridge", lane };
+}
+
+export interface OvsOptions {
+  readonly netflow?: boolean;
+  readonly sflow?: boolean;
+  readonly tso?: boolean;
+}
+
+/** Open vSwitch from Debian with its userspace datapath and a database of its own. */
+export async function openVswitch(bed: Bed, name: string, options: OvsOptions = {}): Promise<Peer> {
+  const short = `ovs${options.netflow ? "n" : ""}${options.sflow ? "s" : ""}${options.tso ? "t" : ""}`;
+  const lane = bed.lane(short);
+  const home = join(bed.folder, short);
+  mkdirSync(home);
+  const env = { OVS_RUNDIR: home, OVS_LOGDIR: home, OVS_DBDIR: home, OVS_SYSCONFDIR: home };
+  const database = join(home, "conf.db");
+  const socket = `unix:${join(home, "db.sock")}`;
+  const quiet = ["--verbose=off", "--no-chdir"];
+  run("ovsdb-tool", ["create", database, "/usr/share/openvswitch/vswitch.ovsschema"], env);
+  bed.start("ovsdb-server", undefined, "ovsdb-server", [database, `--remote=p${socket}`, ...quiet], env);
+  for (let tries = 0; tries < 50 && !existsSync(join(home, "db.sock")); tries++) await sleep(100);
+  const vsctl = (...args: string[]): string => run("ovs-vsctl", [`--db=${socket}`, ...args], env);
+  vsctl("--no-wait", "init");
+  if (options.tso) vsctl("--no-wait", "set", "Open_vSwitch", ".", "other_config:userspace-tso-enable=true");
+  bed.start("ovs-vswitchd", lane.middle, "ovs-vswitchd", [socket, "--disable-system", ...quiet], env);
+  vsctl("--timeout=20", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev");
+  for (const device of lane.devices) vsctl("--timeout=20", "add-port", "br0", device);
+  if (options.netflow) {
+    bed.sink(lane.middle, NETFLOW_PORT);
+    const target = `targets="127.0.0.1:${NETFLOW_PORT}"`;
+    vsctl("--", "--id=@n", "create", "NetFlow", target, "--", "set", "Bridge", "br0", "netflow=@n");
+  }
+  if (options.sflow) {
+    bed.sink(lane.middle, SFLOW_PORT);
+    const columns = ["agent=lo", `target="127.0.0.1:${SFLOW_PORT}"`, "sampling=400", "header=128", "polling=30"];
+    vsctl("--", "--id=@s", "create", "sFlow", ...columns, "--", "set", "Bridge", "br0", "sflow=@s");
+  }
+  await bed.ready(lane);
+  return { name, lane };
+}
+
+/** Weir as users run it: the built command, the userspace datapath, its own state folder. */
+export async function weir(bed: Bed, name: string, options: { readonly netflow?: boolean } = {}): Promise<Peer> {
+  const short = `weir${options.netflow ? "n" : ""}`;
+  const lane = bed.lane(short);
+  const home = join(bed.folder, short);
+  mkdirSync(home);
+  const exporters = options.netflow
+    ? `exporters:\n  - { type: netflow-v5, collectors: ["127.0.0.1:${NETFLOW_PORT}"] }`
+    : "";
+  const config = bed.write(
+    `${short}.yaml`,
+    `
+host: { name: bench, stateDir: ${home} }
+api: { listen: [], socket: ${join(home, "weir.sock")} }
+bridges:
+  - name: weir0
+    datapath: userspace
+    ports:
+      - { name: ${lane.devices[0]}, type: netdev, device: ${lane.devices[0]} }
+      - { name: ${lane.devices[1]}, type: netdev, device: ${lane.devices[1]} }
+${exporters}
+`,
+  );
+  if (options.netflow) bed.sink(lane.middle, NETFLOW_PORT);
+  bed.start(name, lane.middle, process.execPath, [join(projectRoot, "dist/weir.js"), "run", "--config", config]);
+  await bed.ready(lane, 20);
+  return { name, lane };
+}
