@@ -66,10 +66,10 @@ export class RuleCache {
     this.maxRules = maxRules;
     this.maxMasks = maxMasks;
     this.genByIndex = new Uint32Array(maxRules);
-    this.actionsByIndex = new Array<ActionBlock>(maxRules).fill(NO_ACTIONS);
+    this.actionsByIndex = Array.from({ length: maxRules }, () => NO_ACTIONS);
     this.keys = new Uint32Array(maxRules * KEY_WORDS);
     this.hashes = new Uint32Array(maxRules);
-    this.tableOf = new Array<MaskTable | undefined>(maxRules).fill(undefined);
+    this.tableOf = Array.from({ length: maxRules }, () => undefined);
   }
 
   /** Rules in force. */
