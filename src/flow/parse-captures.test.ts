@@ -2,11 +2,10 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { captures } from "../../test/helpers/captures.ts";
 import { needs } from "../../test/helpers/needs.ts";
+import { tsharkFields, withFolder } from "../../test/helpers/tshark.ts";
 import { createCaptureBatch, openCaptureFile } from "../wire/capture-file.ts";
 import { describeKey } from "./describe.ts";
 import type { KeyFields } from "./describe.ts";
@@ -29,28 +28,12 @@ type Row = Record<string, string>;
 
 /** One run of tshark over all files, one after the other: a run for each would take a minute. */
 function dissect(files: readonly string[]): Row[] {
-  const folder = mkdtempSync(join(tmpdir(), "weir-parse-"));
-  try {
+  return withFolder((folder) => {
     const all = join(folder, "all.pcapng");
     const merged = spawnSync("mergecap", ["-a", "-w", all, ...files], { encoding: "utf8" });
     assert.equal(merged.status, 0, merged.stderr);
-    const off = ["ip.defragment", "ipv6.defragment", "tcp.desegment_tcp_streams"].flatMap((name) => [
-      "-o",
-      `${name}:FALSE`,
-    ]);
-    const args = ["-r", all, "-n", ...off, "-T", "fields", "-E", "occurrence=f", "-E", "separator=/t"];
-    const done = spawnSync("tshark", [...args, ...FIELDS.flatMap((name) => ["-e", name])], {
-      encoding: "utf8",
-      maxBuffer: 1 << 28,
-    });
-    assert.equal(done.status, 0, done.stderr);
-    return done.stdout
-      .trimEnd()
-      .split("\n")
-      .map((line) => Object.fromEntries(line.split("\t").map((value, n) => [FIELDS[n]!, value])));
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+    return tsharkFields(all, FIELDS).map((row) => Object.fromEntries(row.map((value, n) => [FIELDS[n]!, value])));
+  });
 }
 
 const number = (text: string | undefined): number | undefined => (text ? Number(text) : undefined);
@@ -149,8 +132,14 @@ for (const kind of ["apps", "protocols"] as const) {
           assert.ok(whole, where);
           const found = differences(row, describeKey(key), key[0]!, facts);
           if (found.length > 0) wrong.push(`${where}: ${found.join("; ")}`);
-          if (key[0]! & KEY_IPV4) (sums.packets++, (sums.l3Bytes += facts[FACT_L3_BYTES]!));
-          if (key[0]! & KEY_IPV6) (sums.packets6++, (sums.l3Bytes6 += facts[FACT_L3_BYTES]!));
+          if (key[0]! & KEY_IPV4) {
+            sums.packets++;
+            sums.l3Bytes += facts[FACT_L3_BYTES]!;
+          }
+          if (key[0]! & KEY_IPV6) {
+            sums.packets6++;
+            sums.l3Bytes6 += facts[FACT_L3_BYTES]!;
+          }
           const frameLength = Number(row["frame.len"]) - 14 - 4 * (row["vlan.id"] !== "" ? 1 : 0);
           if (row["ip.len"] !== "" && OUTER_IPV4.test(row["frame.protocols"]!)) {
             truth.packets++;
