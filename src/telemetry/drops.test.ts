@@ -18,7 +18,14 @@ function snapshot(counts: readonly (readonly [port: number, counter: number, val
 const VLAN = C_DROP_REASON + DROP_INGRESS_VLAN_FILTER;
 
 const notice = (port: number, reason: number, seconds: number, data: Uint8Array): Sample => ({
-  ...{ kind: "drop", timeNs: seconds * 1e9, port, reason, rate: 1, pool: 0, drops: 0, segments: 1 },
+  kind: "drop",
+  timeNs: seconds * 1e9,
+  port,
+  reason,
+  rate: 1,
+  pool: 0,
+  drops: 0,
+  segments: 1,
   wireLength: data.length,
   disposition: 1,
   outputs: 0,
