@@ -10,6 +10,7 @@ import type { RecordLog } from "../shm/log.ts";
 import type { WordRing } from "../shm/ring.ts";
 import {
   FLAG_ENDED,
+  plainCounter,
   readCounter,
   SLOT_FIRST,
   SLOT_LAST,
@@ -24,6 +25,7 @@ import {
   STATE_RETURNED,
   type FlowSlots,
 } from "../shm/slots.ts";
+import { splitHigh, splitLow } from "./count.ts";
 import { END_ACTIVE, END_FORCED, END_IDLE, END_LACK_OF_RESOURCES, END_OF_FLOW } from "./disposition.ts";
 import { BLOCK_SLOTS, DueBlocks } from "./due.ts";
 import type { Outcomes } from "./outcomes.ts";
@@ -31,8 +33,10 @@ import { type Boot, RecordWriter, TCP_FIN_RST } from "./record.ts";
 import { Retirement, type Retirer } from "./retire.ts";
 import { COUNTS, portOf, PortTotals, sumTable } from "./totals.ts";
 
-const TWO_32 = 4294967296;
+/** The unit of `look`. */
+const TICK_NS = 2 ** 24;
 const ENDED = TCP_FIN_RST | FLAG_ENDED;
+const MAX_TICKS = 2 ** 30;
 /** Every block with flows is looked at this often: rules idle out by what it sees. */
 const LOOK_EVERY_NS = 5e9;
 /** No block is looked at more often than this, unless exact. */
@@ -41,8 +45,18 @@ const LOOK_AGAIN_NS = 100e6;
 const RECORD_COST = 32;
 /** Below this share of free slots the idle timeout of one-packet flows shrinks; below half of it, everybody's. */
 const SCARCE = 0.25;
-/** The idle timeout never shrinks below this share of itself. */
-const SHRINK_LIMIT = 1 / 32;
+/** The idle timeout shrinks in so many steps, to one step of itself at least. */
+const SCARCE_STEPS = 32;
+
+/** A time in ns, given as its words, in ticks: 32 bits, compared by difference. COUNTER_BUSY falls out at the top. */
+function tickOf(low: number, high: number): number {
+  return (high << 8) | (low >>> 24);
+}
+
+/** A duration in whole ticks, rounded down; more than half a year is half a year. */
+function ticks(ns: number): number {
+  return Math.min(MAX_TICKS, Math.floor(ns / TICK_NS));
+}
 
 export interface SweepTimeouts {
   readonly activeNs: number;
@@ -77,6 +91,8 @@ export class Sweeper {
   private readonly exact: boolean;
   private readonly writer: RecordWriter;
   private readonly due: DueBlocks;
+  /** By block: tick of the last look. */
+  private readonly lookedAt: Int32Array;
   private readonly retirement: Retirement;
   private timeouts: SweepTimeouts;
   /** Where the next slice goes on. */
@@ -91,6 +107,8 @@ export class Sweeper {
   // Idle timeouts in force, of flows with one packet and of the others.
   private idleOne = 0;
   private idleMany = 0;
+  private step = SCARCE_STEPS;
+  private shrunkNs = -Infinity;
 
   constructor(options: SweeperOptions) {
     const { slots, free, ports } = options;
@@ -103,6 +121,8 @@ export class Sweeper {
     this.retired = new PortTotals(ports);
     this.writer = new RecordWriter({ ...options, ledger: this.ledger }, options.boot);
     this.due = new DueBlocks(slots, free);
+    this.setIdle();
+    this.lookedAt = new Int32Array(this.due.blocks);
     this.endingPort = new Uint8Array(ports);
     this.closingOf = new Int32Array(ports);
     this.unsearched = new Uint8Array(this.due.blocks);
@@ -125,6 +145,7 @@ export class Sweeper {
 
   setTimeouts(timeouts: SweepTimeouts): void {
     this.timeouts = timeouts;
+    this.setIdle();
     this.due.all();
   }
 
@@ -134,6 +155,7 @@ export class Sweeper {
    */
   sweep(nowNs: number, sliceBudget = 65536): number {
     const budget = this.exact ? Infinity : sliceBudget;
+    this.measureFree(nowNs);
     this.due.learn(nowNs, this.shortestNs());
     this.sweptNs = nowNs;
     let work = this.retirement.run(Math.ceil(budget / RECORD_COST)) * RECORD_COST;
@@ -142,7 +164,6 @@ export class Sweeper {
       this.writer.boot = this.nextBoot;
       this.nextBoot = undefined;
     }
-    const scarce = this.measureFree();
     const { dueNs, used, blocks } = this.due;
     for (let n = 0; n < blocks && work < budget; n++) {
       const block = this.nextBlock;
@@ -151,8 +172,7 @@ export class Sweeper {
         if (this.unsearched[block] === 1) this.searched(block);
         continue;
       }
-      // Under pressure a block is due sooner than it knew: look again at each whenever the sweep comes by.
-      if (dueNs[block]! <= nowNs || scarce || this.unsearched[block] === 1) work += this.look(block, nowNs);
+      if (dueNs[block]! <= nowNs || this.unsearched[block] === 1) work += this.look(block, nowNs);
     }
     work += this.retirement.run(Math.ceil(Math.max(0, budget - work) / RECORD_COST)) * RECORD_COST;
     return work;
@@ -163,8 +183,8 @@ export class Sweeper {
    * frame reaches it.
    */
   dueAt(nowNs: number): number {
+    this.measureFree(nowNs);
     this.due.learn(nowNs, this.shortestNs());
-    if (this.free.size < this.slots.capacity * SCARCE) return Math.min(this.due.earliest, this.sweptNs + LOOK_AGAIN_NS);
     return this.due.earliest;
   }
 
@@ -175,8 +195,7 @@ export class Sweeper {
   closeIfDue(slot: number, nowNs: number): boolean {
     const { u32 } = this.slots;
     const at = slot * SLOT_WORDS;
-    const last = u32[at + SLOT_LAST + 1]! * TWO_32 + u32[at + SLOT_LAST]!;
-    const silent = nowNs - last;
+    const silent = nowNs - plainCounter(u32, at + SLOT_LAST);
     const { activeNs, idleNs, tcpEndNs } = this.timeouts;
     const ended = silent >= tcpEndNs && (u32[at + SLOT_TCP_FLAGS]! & ENDED) !== 0;
     if (ended || silent >= idleNs) {
@@ -185,8 +204,7 @@ export class Sweeper {
       this.retirement.run(Infinity);
       return true;
     }
-    const low = u32[at + SLOT_FIRST]!;
-    if (low !== 0 && nowNs - (u32[at + SLOT_FIRST + 1]! * TWO_32 + low) >= activeNs)
+    if (u32[at + SLOT_FIRST] !== 0 && nowNs - plainCounter(u32, at + SLOT_FIRST) >= activeNs)
       this.writer.interval(slot, END_ACTIVE);
     return false;
   }
@@ -245,75 +263,103 @@ export class Sweeper {
 
   /** A flow made or hit now cannot be due sooner than this. (Exact: `closeIfDue` sees a FIN's end in time.) */
   private shortestNs(): number {
-    const { activeNs, idleNs, tcpEndNs } = this.timeouts;
-    return Math.min(activeNs, idleNs, LOOK_EVERY_NS, this.exact ? Infinity : tcpEndNs);
-  }
-
-  /** Sets the idle timeouts in force; true when slots are scarce. */
-  private measureFree(): boolean {
-    const { idleNs } = this.timeouts;
-    const share = this.free.size / this.slots.capacity;
-    const shrink = (part: number): number => idleNs * Math.max(SHRINK_LIMIT, Math.min(1, share / part));
-    this.idleOne = shrink(SCARCE);
-    this.idleMany = shrink(SCARCE / 2);
-    return share < SCARCE;
-  }
-
-  /** Look at one block: close and record what is due, note when to come again. Returns the work done. */
-  private look(block: number, nowNs: number): number {
-    const { u32, i32, capacity } = this.slots;
     const { activeNs, tcpEndNs } = this.timeouts;
-    const { gen, lastNs } = this.outcomes;
-    const { idleOne, idleMany } = this;
+    return Math.min(activeNs, this.idleOne, LOOK_EVERY_NS, this.exact ? Infinity : tcpEndNs);
+  }
+
+  /**
+   * Sets the idle timeouts in force. When they shrink, every block may be due sooner than it knew and is looked at again,
+   * though not more often than LOOK_AGAIN_NS.
+   */
+  private measureFree(nowNs: number): void {
+    const share = this.free.size / this.slots.capacity;
+    const step = share >= SCARCE ? SCARCE_STEPS : Math.max(1, Math.ceil((share / SCARCE) * SCARCE_STEPS));
+    if (step === this.step) return;
+    if (step < this.step) {
+      if (nowNs < this.shrunkNs + LOOK_AGAIN_NS && nowNs >= this.shrunkNs) return;
+      this.shrunkNs = nowNs;
+      this.due.all();
+    }
+    this.step = step;
+    this.setIdle();
+  }
+
+  private setIdle(): void {
+    const { idleNs } = this.timeouts;
+    this.idleOne = (idleNs * this.step) / SCARCE_STEPS;
+    this.idleMany = Math.min(idleNs, this.idleOne * 2);
+  }
+
+  /**
+   * Look at one block: close and record what is due, note when to come again. Returns the work done.
+   *
+   * The loop works on whole ticks of 2^24 ns with 32-bit differences, from plain reads: a flow that is due is never
+   * missed (limits are rounded down), one that only seems so is asked again with exact reads in `act`.
+   */
+  private look(block: number, nowNs: number): number {
+    const { i32, capacity } = this.slots;
     const searching = this.unsearched[block] === 1;
+    const now = tickOf(splitLow(nowNs), splitHigh(nowNs));
+    const active = ticks(this.timeouts.activeNs);
+    const tcpEnd = ticks(this.timeouts.tcpEndNs);
+    const idleMany = ticks(this.idleMany);
+    const idleOne = ticks(this.idleOne);
+    const scarce = idleOne < idleMany;
+    const sinceLook = (now - this.lookedAt[block]!) | 0;
+    this.lookedAt[block] = now;
     const from = block * BLOCK_SLOTS;
-    const to = Math.min(capacity, from + BLOCK_SLOTS);
-    let due = nowNs + this.shortestNs();
+    const to = Math.min(capacity, from + BLOCK_SLOTS) * SLOT_WORDS;
+    let earliest = ticks(this.shortestNs());
     let records = 0;
-    for (let slot = from, at = from * SLOT_WORDS; slot < to; slot++, at += SLOT_WORDS) {
-      const state = u32[at + SLOT_STATE]!;
-      if (state !== STATE_LIVE) {
-        if (state === STATE_RETURNED) this.giveBack(slot);
+    for (let at = from * SLOT_WORDS; at < to; at += SLOT_WORDS) {
+      if (i32[at + SLOT_STATE] !== STATE_LIVE) {
+        if (i32[at + SLOT_STATE] === STATE_RETURNED) this.giveBack(at / SLOT_WORDS);
         continue;
       }
-      if (searching && this.endingPort[portOf(this.slots, slot)] !== 0) {
-        this.close(slot, this.endingPort[portOf(this.slots, slot)]!);
-        records++;
-        continue;
+      const silent = (now - tickOf(i32[at + SLOT_LAST]!, i32[at + SLOT_LAST + 1]!)) | 0;
+      if (silent <= sinceLook) this.ruleUsed(at);
+      let left = idleMany - silent;
+      if (scarce && i32[at + SLOT_PACKETS] === 1 && i32[at + SLOT_PACKETS + 1] === 0) left = idleOne - silent;
+      if ((i32[at + SLOT_TCP_FLAGS]! & ENDED) !== 0 && tcpEnd - silent < left) left = tcpEnd - silent;
+      if (i32[at + SLOT_FIRST] !== 0) {
+        const toActive = active - ((now - tickOf(i32[at + SLOT_FIRST]!, i32[at + SLOT_FIRST + 1]!)) | 0);
+        if (toActive < left) left = toActive;
       }
-      const high = i32[at + SLOT_LAST + 1]!;
-      // COUNTER_BUSY: it is being hit at this moment.
-      if (high < 0) continue;
-      const last = high * TWO_32 + u32[at + SLOT_LAST]!;
-      const rule = u32[at + SLOT_RULE]!;
-      if (gen[rule] === u32[at + SLOT_RULE_GEN] && last > lastNs[rule]!) lastNs[rule] = last;
-      const one = u32[at + SLOT_PACKETS]! <= 1 && u32[at + SLOT_PACKETS + 1] === 0;
-      let dueLast = last + (one ? idleOne : idleMany);
-      if ((u32[at + SLOT_TCP_FLAGS]! & ENDED) !== 0 && last + tcpEndNs < dueLast) dueLast = last + tcpEndNs;
-      const low = u32[at + SLOT_FIRST]!;
-      const dueFirst = low === 0 ? Infinity : i32[at + SLOT_FIRST + 1]! * TWO_32 + low + activeNs;
-      if (dueLast <= nowNs && this.closeSilent(slot, nowNs, one ? idleOne : idleMany)) records++;
-      else if (dueFirst <= nowNs) {
-        this.writer.interval(slot, END_ACTIVE);
-        records++;
-      } else due = Math.min(due, dueLast, dueFirst);
+      if ((left <= 0 || searching) && this.act(at / SLOT_WORDS, nowNs)) records++;
+      else if (left < earliest) earliest = left;
     }
     if (searching) this.searched(block);
-    this.due.set(block, this.exact ? due : Math.max(due, nowNs + LOOK_AGAIN_NS));
+    const wait = Math.max(1, earliest - 1) * TICK_NS;
+    this.due.set(block, nowNs + (this.exact ? wait : Math.max(wait, LOOK_AGAIN_NS)));
     return BLOCK_SLOTS + records * RECORD_COST;
   }
 
-  /** A plain look said that the flow is silent for long enough: ask again with exact reads, and close it. */
-  private closeSilent(slot: number, nowNs: number, idleInForce: number): boolean {
+  /** A plain look found a flow that may be due: exact reads decide. True: it was closed, or its interval recorded. */
+  private act(slot: number, nowNs: number): boolean {
+    const { i32, u32 } = this.slots;
     const at = slot * SLOT_WORDS;
-    const silent = nowNs - readCounter(this.slots.i32, at + SLOT_LAST);
-    const { idleNs, tcpEndNs } = this.timeouts;
-    if (silent >= tcpEndNs && (Atomics.load(this.slots.i32, at + SLOT_TCP_FLAGS) & ENDED) !== 0)
-      this.close(slot, END_OF_FLOW);
+    const one = i32[at + SLOT_PACKETS] === 1 && i32[at + SLOT_PACKETS + 1] === 0;
+    const { activeNs, idleNs, tcpEndNs } = this.timeouts;
+    const silent = nowNs - readCounter(i32, at + SLOT_LAST);
+    const ordered = this.endingPort[portOf(this.slots, slot)]!;
+    if (silent >= tcpEndNs && (Atomics.load(i32, at + SLOT_TCP_FLAGS) & ENDED) !== 0) this.close(slot, END_OF_FLOW);
     else if (silent >= idleNs) this.close(slot, END_IDLE);
-    else if (silent >= idleInForce) this.close(slot, END_LACK_OF_RESOURCES);
+    else if (silent >= (one ? this.idleOne : this.idleMany)) this.close(slot, END_LACK_OF_RESOURCES);
+    else if (ordered !== 0) this.close(slot, ordered);
+    else if (Atomics.load(i32, at + SLOT_FIRST) !== 0 && nowNs - plainCounter(u32, at + SLOT_FIRST) >= activeNs)
+      this.writer.interval(slot, END_ACTIVE);
     else return false;
     return true;
+  }
+
+  /** A flow was hit since the last look: its rule is in use. */
+  private ruleUsed(at: number): void {
+    const { u32, i32 } = this.slots;
+    const { gen, lastNs } = this.outcomes;
+    const rule = u32[at + SLOT_RULE]!;
+    if (gen[rule] !== u32[at + SLOT_RULE_GEN]) return;
+    const last = readCounter(i32, at + SLOT_LAST);
+    if (last > lastNs[rule]!) lastNs[rule] = last;
   }
 
   private searched(block: number): void {
