@@ -1,4 +1,5 @@
 /** Lists: {"at", "total", "items"}, chosen by name and filter, sorted, cut; or, with limit 0, one object a line. */
+import { FLOW_KEYS } from "../flow/filter.ts";
 import type { Answer } from "./http.ts";
 import { Problem } from "./problem.ts";
 import { compareBy, type ListQuery, valueAt } from "./query.ts";
@@ -10,6 +11,25 @@ export function page(items: readonly unknown[], total: number, nowMs: number, ex
 
 async function* chunks(items: readonly unknown[]): AsyncIterable<readonly unknown[]> {
   for (let from = 0; from < items.length; from += 500) yield items.slice(from, from + 500);
+}
+
+/** Keys that an item may have and that none needs to have now. */
+const OPTIONAL = [
+  "message",
+  "device",
+  "mac",
+  "disabledUntilMs",
+  "vlans",
+  "lastMs",
+  "last",
+  "trace",
+  "lastErrorMs",
+  "fields",
+];
+
+/** A key that applies to one item is known, whatever the others have; so is one that some list's items may have. */
+function keysOf(items: readonly unknown[]): Set<string> {
+  return new Set([...items.flatMap((item) => Object.keys(item as object)), ...FLOW_KEYS, ...OPTIONAL]);
 }
 
 /** `key` is what ?name= chooses by. `total` counts what matched, before the limit. */
@@ -29,7 +49,7 @@ export function list(
       throw new Problem(404, `there is no ${key} ${unknown.map((name) => JSON.stringify(name)).join(", ")}`);
     items = items.filter((item) => query.names.includes(String(valueAt(item, key))));
   }
-  if (query.where !== undefined) items = items.filter(compileWhere(query.where));
+  if (query.where !== undefined) items = items.filter(compileWhere(query.where, keysOf(all)));
   if (query.sort !== undefined) {
     const field = query.sort.replace(/^-/, "");
     if (items.length > 0 && items.every((item) => valueAt(item, field) === undefined))

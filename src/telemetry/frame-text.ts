@@ -26,7 +26,11 @@ export function frameText(data: Uint8Array, wireLength: number): string {
   key.fill(0);
   if (!parseKey(data, 0, data.length, Math.max(wireLength, data.length), 0, key, facts))
     return `${wireLength} bytes: no whole Ethernet header`;
-  const fields = describeKey(key);
+  return keyText(describeKey(key));
+}
+
+/** The same from a key that is already in fields: a flow's. */
+export function keyText(fields: KeyFields): string {
   const parts = [`${fields.ethSrc} > ${fields.ethDst}`];
   if (fields.vlan !== undefined)
     parts.push(fields.innerVlan === undefined ? `vlan ${fields.vlan}` : `vlan ${fields.vlan}/${fields.innerVlan}`);

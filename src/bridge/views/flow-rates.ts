@@ -1,0 +1,125 @@
+/**
+ * Rates of flows: the slots' counters now against those of a second or more ago. Nothing is kept until somebody asks, and
+ * it is forgotten when nobody does any more. A million slots are read in slices, so that the control thread goes on.
+ */
+import {
+  readCounter,
+  SLOT_BYTES_COUNT,
+  SLOT_GEN,
+  SLOT_PACKETS,
+  SLOT_STATE,
+  SLOT_WORDS,
+  STATE_LIVE,
+  type FlowSlots,
+} from "../../shm/slots.ts";
+
+export interface Breath {
+  /** Let others run; called after each slice. */
+  breathe(): Promise<void>;
+  /** Wait so long, ms. */
+  sleep(ms: number): Promise<void>;
+}
+
+/** Slots read in one go: about half a millisecond. */
+export const SLICE = 8192;
+/** Two looks are at least so far apart. */
+const SPACING_NS = 1e9;
+/** A look that is older tells of the past, not of now. */
+const STALE_NS = 10e9;
+
+interface Looks {
+  readonly packets: Float64Array;
+  readonly bytes: Float64Array;
+  readonly gen: Uint32Array;
+  readonly pps: Float32Array;
+  readonly byteRate: Float32Array;
+}
+
+export class FlowRates {
+  private readonly slots: FlowSlots;
+  private readonly breath: Breath;
+  private looks: Looks | undefined;
+  /** When the kept counters were read, ns. */
+  private readNs = 0;
+  private running: Promise<void> = Promise.resolve();
+
+  constructor(slots: FlowSlots, breath: Breath) {
+    this.slots = slots;
+    this.breath = breath;
+  }
+
+  /** Bring the rates up to now. The first call, and one after a long silence, takes a second. */
+  refresh(nowNs: () => number): Promise<void> {
+    const done = this.running.then(() => this.renew(nowNs));
+    this.running = done.catch(() => {});
+    return done;
+  }
+
+  /** Nobody has asked for a while: give the memory back. */
+  forget(nowNs: number): void {
+    if (nowNs - this.readNs > 3 * STALE_NS) this.looks = undefined;
+  }
+
+  /** Packets per second of a slot as it is now, if its flow is still that of `gen`. */
+  pps(slot: number, gen: number): number {
+    const { looks } = this;
+    return looks !== undefined && looks.gen[slot] === gen ? looks.pps[slot]! : 0;
+  }
+
+  bps(slot: number, gen: number): number {
+    const { looks } = this;
+    return looks !== undefined && looks.gen[slot] === gen ? looks.byteRate[slot]! * 8 : 0;
+  }
+
+  private async renew(nowNs: () => number): Promise<void> {
+    const age = nowNs() - this.readNs;
+    if (this.looks !== undefined && age < SPACING_NS) return;
+    if (this.looks === undefined || age > STALE_NS) {
+      const { capacity } = this.slots;
+      this.looks ??= {
+        packets: new Float64Array(capacity),
+        bytes: new Float64Array(capacity),
+        gen: new Uint32Array(capacity).fill(0xffffffff),
+        pps: new Float32Array(capacity),
+        byteRate: new Float32Array(capacity),
+      };
+      await this.read(nowNs, this.looks);
+      await this.breath.sleep(SPACING_NS / 1e6);
+    }
+    await this.read(nowNs, this.looks);
+  }
+
+  private async read(nowNs: () => number, looks: Looks): Promise<void> {
+    const { capacity } = this.slots;
+    const startNs = nowNs();
+    // Each slice is as late in this look as it was in the last.
+    const seconds = (startNs - this.readNs) / 1e9;
+    for (let from = 0; from < capacity; from += SLICE) {
+      this.readSlice(from, Math.min(capacity, from + SLICE), seconds, looks);
+      await this.breath.breathe();
+    }
+    this.readNs = startNs;
+  }
+
+  /** A flow that was not there at the last look has done all it did since. */
+  private readSlice(from: number, to: number, seconds: number, looks: Looks): void {
+    const { u32, i32 } = this.slots;
+    for (let slot = from; slot < to; slot++) {
+      const at = slot * SLOT_WORDS;
+      if (u32[at + SLOT_STATE] !== STATE_LIVE) {
+        looks.pps[slot] = 0;
+        looks.byteRate[slot] = 0;
+        continue;
+      }
+      const gen = u32[at + SLOT_GEN]!;
+      const packets = readCounter(i32, at + SLOT_PACKETS);
+      const bytes = readCounter(i32, at + SLOT_BYTES_COUNT);
+      const known = looks.gen[slot] === gen;
+      looks.pps[slot] = (packets - (known ? looks.packets[slot]! : 0)) / seconds;
+      looks.byteRate[slot] = (bytes - (known ? looks.bytes[slot]! : 0)) / seconds;
+      looks.packets[slot] = packets;
+      looks.bytes[slot] = bytes;
+      looks.gen[slot] = gen;
+    }
+  }
+}
