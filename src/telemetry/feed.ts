@@ -85,8 +85,6 @@ export interface FeedEnv {
   /** Flow sequence as last committed. */
   readonly sequence: number;
   readonly senders: readonly UdpSender[];
-  /** Never lose for want of room in a queue: wait for the senders instead. */
-  readonly lossless: boolean;
   readonly overrun: (records: number, bridge: string) => void;
 }
 
@@ -152,13 +150,17 @@ export class Feed {
     this.places.delete(bridge);
   }
 
-  /** Hand over what is in the logs. Returns how many records had to stay (only when lossless). */
-  pump(now: Moment): number {
+  /**
+   * Hand over what is in the logs, as long as the senders have room; `force`: whether they have or not. Returns how many
+   * records stay in the logs: the log is the long queue, the sender's the short one.
+   */
+  pump(now: Moment, force = false): number {
+    const room = (): boolean => force || this.ready;
     let unread = 0;
     for (const [bridge, place] of this.places) {
       const { log } = place;
       this.skipOverwritten(bridge, place);
-      while (place.next < log.head && (!this.env.lossless || this.ready)) {
+      while (place.next < log.head && room()) {
         const batch = new RecordBatch(log, place.next, Math.min(BATCH_RECORDS, log.head - place.next));
         place.next += batch.count;
         place.handedPackets += packetsBetween(log, batch.first, place.next);

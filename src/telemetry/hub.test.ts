@@ -200,8 +200,8 @@ test("overrun: counted in records and packets for that exporter, told once, and 
   assert.equal(events.recent(["exporter"]).length, 1);
 });
 
-test("lossless: what finds no room stays in the log until the sender is writable", async () => {
-  const { hub, made, senders, type } = bench({ lossless: true });
+test("what finds no room stays in the log until the sender is writable", async () => {
+  const { hub, made, senders, type } = bench();
   const log = RecordLog.create(1000);
   hub.addExporter(spec("a"), type);
   hub.addBridge({ name: "b", log });
@@ -219,6 +219,18 @@ test("lossless: what finds no room stays in the log until the sender is writable
   assert.ok(flushed);
   assert.equal(made[0]!.seen.length, 300);
   assert.equal(hub.exporters()[0]!.pendingRecords, 0);
+});
+
+test("flush is bounded: a sender that never has room gets the rest anyway, and refuses it", async () => {
+  const { hub, made, senders, type } = bench({ now: Date.now });
+  const log = RecordLog.create(1000);
+  hub.addExporter(spec("a"), type);
+  hub.addBridge({ name: "b", log });
+  senders[0]!.ready = false;
+  fill(log, 300);
+  await hub.flush(at(1), 20);
+  assert.equal(made[0]!.seen.length, 300);
+  assert.equal(senders[0]!.sent.length, 0);
 });
 
 test("sequence: kept by name, across a restart, a replacement and a removal", async () => {

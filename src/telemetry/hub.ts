@@ -4,6 +4,7 @@
  *
  * Driven by its owner: `pump` after every slice of the sweep, `tick` a few times a second. Asks no clock.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { CounterSnapshot } from "../shm/counters.ts";
 import type { RecordRing } from "../shm/ring.ts";
 import { readSample } from "../shm/samples.ts";
@@ -41,8 +42,6 @@ export interface HubOptions {
   /** Unix time, ms: when things were sent, and the pace. Real time, also where the bridges' is a capture's. */
   readonly now: () => number;
   readonly events?: EventBus;
-  /** Wait for senders instead of losing (replay): `pump` says what is left, `writable` waits. */
-  readonly lossless?: boolean;
   /** Datagrams per second and collector, 0 = no limit. */
   readonly pace?: number;
   /** udpSender unless given. */
@@ -75,11 +74,11 @@ export class Hub {
     for (const feed of this.feeds.values()) feed.attach(source, source.log.oldest);
   }
 
-  /** Its last records are handed out. */
+  /** Its last records are handed out. `flush` before it waits for room. */
   removeBridge(name: string, now: Moment): void {
-    this.pump(now);
     this.bridges.delete(name);
     for (const feed of this.feeds.values()) {
+      feed.pump(now, true);
       feed.flush(now);
       feed.detach(name);
     }
@@ -107,7 +106,6 @@ export class Hub {
         log: options.log,
         sequence: this.storedSequence(spec.name),
         senders,
-        lossless: options.lossless ?? false,
         overrun: (records, bridge) => this.overrun(spec.name, bridge, records),
       });
     } catch (error) {
@@ -148,7 +146,10 @@ export class Hub {
     return [...this.feeds.keys()];
   }
 
-  /** Hand over new records. Returns how many had to stay for want of room in a sender: always 0 unless `lossless`. */
+  /**
+   * Hand over new records, to each exporter as far as its senders have room. Returns how many stay in the logs, summed
+   * over exporters. Who must not lose (replay) makes no more records then: `while (hub.pump(now) > 0) await hub.writable()`.
+   */
   pump(now: Moment): number {
     let unread = 0;
     for (const feed of this.feeds.values()) unread += feed.pump(now);
@@ -174,14 +175,21 @@ export class Hub {
     }
   }
 
-  /** Hand over and send everything; resolves when it has left, or after `timeoutMs` (false). */
+  /**
+   * Hand over and send everything. True: it has left. False: after `timeoutMs` some of it was still waiting, and what had
+   * no room was refused by the senders, counted. With a pace, give it the time that takes.
+   */
   async flush(now: Moment, timeoutMs = 5000): Promise<boolean> {
-    while (this.pump(now) > 0) await this.writable();
+    const began = this.options.now();
+    const left = (): number => Math.max(0, timeoutMs - (this.options.now() - began));
+    while (this.pump(now) > 0 && left() > 0)
+      await Promise.race([this.writable(), sleep(left(), undefined, { ref: false })]);
     for (const feed of this.feeds.values()) {
+      feed.pump(now, true);
       feed.flush(now);
       this.store(feed);
     }
-    const drained = await Promise.all([...this.feeds.values()].map((feed) => feed.drain(timeoutMs)));
+    const drained = await Promise.all([...this.feeds.values()].map((feed) => feed.drain(left())));
     return drained.every(Boolean);
   }
 
@@ -205,7 +213,7 @@ export class Hub {
 
   /** Its last datagrams go into the senders' queues; it gets nothing more. */
   private finish(feed: Feed, now: Moment): void {
-    feed.pump(now);
+    feed.pump(now, true);
     feed.flush(now);
     this.store(feed);
     this.feeds.delete(feed.spec.name);

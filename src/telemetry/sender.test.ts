@@ -185,6 +185,22 @@ test("a name that does not resolve: sends are refused at once and counted, nobod
   assert.ok(out.stats.sendErrors >= 2);
 });
 
+test("a resolver that does not answer: nobody waits for ever, and a late answer counts", async (t) => {
+  const to = await receiver(t);
+  let answer: (address: string) => void = () => {};
+  const resolve = (): Promise<string> => new Promise((found) => (answer = found));
+  const out = sender(t, "slow.test", to.port, { resolve, queue: 16, patienceMs: 20 });
+  for (let n = 0; n < 16; n++) out.send(datagram(n));
+  assert.equal(out.ready, false);
+  await out.writable();
+  assert.equal(out.send(datagram(1)), false);
+  assert.match(out.stats.lastError!, /no answer from the resolver for slow\.test/);
+  answer("127.0.0.1");
+  await sleep(10);
+  assert.ok(out.send(datagram(2)));
+  await to.wait(1);
+});
+
 test("refresh: a name that moved is followed; one that fails then keeps its address", async (t) => {
   const first = await receiver(t, "127.0.0.1");
   const second = await receiver(t, "127.0.0.2", first.port);

@@ -24,6 +24,9 @@ export const MAX_DATAGRAM_BYTES = 1472;
 export const RESOLVE_MS = 300_000;
 export const RETRY_MS = 5_000;
 
+/** A resolver that has not answered by then: datagrams do not wait for it any longer, though its answer still counts. */
+export const PATIENCE_MS = 5_000;
+
 /** Datagrams that may leave in one burst when paced: what would have left in this time. */
 const PACE_BURST_MS = 10;
 
@@ -36,6 +39,8 @@ export interface UdpSenderOptions {
   readonly pace?: number;
   /** Unix time, ms, for `lastSentMs` and `lastErrorMs`, and for the pace. */
   readonly now: () => number;
+  /** How long datagrams wait for the first answer of the resolver; PATIENCE_MS unless given. */
+  readonly patienceMs?: number;
   /** Name → address; node's own unless given. */
   readonly resolve?: (host: string) => Promise<string>;
 }
@@ -77,6 +82,7 @@ class UdpQueue implements UdpSender {
   private attempts = 0;
   private timer: NodeJS.Timeout | undefined;
   private resolvingSoon = false;
+  private readonly patience: NodeJS.Timeout;
   private paceTimer: NodeJS.Timeout | undefined;
   private paceNextMs = 0;
   private waiters: (() => void)[] = [];
@@ -96,6 +102,10 @@ class UdpQueue implements UdpSender {
     this.capacity = Math.max(16, options.queue ?? 1024);
     this.slab = new Uint8Array(this.capacity * MAX_DATAGRAM_BYTES);
     this.lengths = new Uint16Array(this.capacity);
+    this.patience = setTimeout(() => {
+      if (this.state === "connecting") this.unreachable(new Error(`no answer from the resolver for ${this.name} yet`));
+    }, options.patienceMs ?? PATIENCE_MS);
+    this.patience.unref();
     void this.connect();
   }
 
@@ -155,8 +165,7 @@ class UdpQueue implements UdpSender {
     this.state = "closed";
     this.socket = undefined;
     this.attempts++;
-    clearTimeout(this.timer);
-    clearTimeout(this.paceTimer);
+    for (const timer of [this.timer, this.paceTimer, this.patience]) clearTimeout(timer);
     this.discard();
     if (socket) await closed(socket);
   }
@@ -237,13 +246,17 @@ class UdpQueue implements UdpSender {
       if (!literal) this.connectAfter(RESOLVE_MS);
     } catch (error) {
       if (attempt !== this.attempts) return;
-      this.failed(error as Error);
-      if (!this.socket) {
-        this.state = "failed";
-        this.discard();
-      }
+      this.unreachable(error as Error);
       this.connectAfter(RETRY_MS);
     }
+  }
+
+  /** No socket can be had now. Where there is none from before, nobody waits for one. */
+  private unreachable(error: Error): void {
+    this.failed(error);
+    if (this.socket) return;
+    this.state = "failed";
+    this.discard();
   }
 
   private connectAfter(ms: number): void {

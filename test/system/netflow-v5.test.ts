@@ -17,7 +17,7 @@ interface Running {
   readonly log: RecordLog;
 }
 
-/** A hub as replay has it: waits instead of losing. */
+/** A hub with a pace, as replay may have it. */
 function startHub(t: TestContext, collectors: readonly string[], options: object = {}, pace = 2000): Running {
   const state = new Map<string, unknown>();
   const hub = new Hub({
@@ -27,7 +27,6 @@ function startHub(t: TestContext, collectors: readonly string[], options: object
     agentAddress: "127.0.0.1",
     log: () => {},
     now: Date.now,
-    lossless: true,
     pace,
   });
   t.after(() => hub.close());
