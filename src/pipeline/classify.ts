@@ -55,7 +55,7 @@ export class RuleCache {
   /** Rules of a change that found no place: a sign that its maker does not keep the limits. */
   rejected = 0;
   private readonly keys: Uint32Array;
-  private readonly hashes: Uint32Array;
+  private readonly hashes: Int32Array;
   private readonly tableOf: (MaskTable | undefined)[];
   private readonly tables: MaskTable[] = [];
   private readonly factors = hashFactors(KEY_WORDS);
@@ -68,7 +68,7 @@ export class RuleCache {
     this.genByIndex = new Uint32Array(maxRules);
     this.actionsByIndex = Array.from({ length: maxRules }, () => NO_ACTIONS);
     this.keys = new Uint32Array(maxRules * KEY_WORDS);
-    this.hashes = new Uint32Array(maxRules);
+    this.hashes = new Int32Array(maxRules);
     this.tableOf = Array.from({ length: maxRules }, () => undefined);
   }
 
@@ -208,10 +208,11 @@ export class RuleCache {
     for (let n = 0; n < words.length; n++) {
       const word = words[n]!;
       const value = key[word]! & bits[n]!;
-      sum += Math.imul(value & 0xffff, factors[2 * word]!) + Math.imul(value >>> 16, factors[2 * word + 1]!);
-      sum |= 0;
+      sum = (sum + Math.imul(value & 0xffff, factors[2 * word]!)) | 0;
+      sum = (sum + Math.imul(value >>> 16, factors[2 * word + 1]!)) | 0;
     }
-    return sum >>> 0;
+    // A signed 32-bit number is never boxed; an unsigned one may be.
+    return sum;
   }
 
   private probe(table: MaskTable, key: Uint32Array, hash: number): number {
@@ -222,7 +223,7 @@ export class RuleCache {
       if (this.hashes[index] !== hash) continue;
       const base = index * KEY_WORDS;
       let n = 0;
-      while (n < words.length && this.keys[base + words[n]!] === (key[words[n]!]! & bits[n]!) >>> 0) n++;
+      while (n < words.length && ((this.keys[base + words[n]!]! ^ key[words[n]!]!) & bits[n]!) === 0) n++;
       if (n === words.length) return index;
     }
     return -1;
