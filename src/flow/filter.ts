@@ -1,210 +1,239 @@
 /**
- * The one filter language: of `--where`, `?where=`, the page and `weir trace`. Terms separated by spaces all hold:
+ * The one filter language, for --where, ?where=, the page and weir trace: which objects of a list are meant.
  *
- *     tenant=acme dstPort=80,443 ip=10.0.0.0/8 vm=web* bytes>1M etherType!=arp dropped "two words"
+ *     filter = term *(" " term)                                  all hold
+ *     term   = key ("=" / "!=" / "<" / ">" / "<=" / ">=") value  /  word
+ *     value  = item *("," item)                                  one holds; with != none
+ *     item   = text, with * and ? as a glob / number / low-high / number and unit / address / prefix / "none"
+ *     word   = "dropped" / an address or prefix, at either end / any text, anywhere; ! before it: not
  *
- * `key=value`, `key!=value`, `key<n`, `key>n`; a value is a list `a,b`, a glob or a CIDR; keys are the JSON's, dotted for
- * what is inside (`owner.vmId`). `ip` and `mac` match either end, `vm` and `tenant` either owner; `dropped` is what was
- * refused; any other bare word matches any text. Upper and lower case are the same.
- *
- * A filter is a function on the JSON of the API: it reads what people see, and every list can be filtered.
+ * Blanks in a value or word: in double quotes. `none` is a key that does not apply: vlan=none.
  */
+import { parseIp, parsePrefix, prefixContains, type IpPrefix } from "../wire/address.ts";
 import { isGlob, matchesGlob } from "../text/glob.ts";
 import { didYouMean } from "../text/suggest.ts";
-import { parseIp, parsePrefix, prefixContains } from "../wire/address.ts";
+import { parseQuantity } from "../text/units.ts";
+import { ETHER_TYPES, PROTOCOLS, findKey, idKeys, keyNames, type Key } from "./filter-keys.ts";
 
-export type FilterOp = "=" | "!=" | "<" | ">";
-
-export interface FilterTerm {
-  /** Absent: a bare word. */
-  readonly key?: string;
-  readonly op: FilterOp;
-  /** As written, at least one. */
-  readonly values: readonly string[];
+export class FilterError extends Error {
+  /** Of the fault in the text, from 1. */
+  readonly column: number;
+  constructor(column: number, message: string) {
+    super(`column ${column}: ${message}`);
+    this.name = "FilterError";
+    this.column = column;
+  }
 }
 
-/** What is wrong with a filter, in one sentence that shows what to write. */
-export class FilterError extends Error {}
+type Test = (item: object) => boolean;
 
-const MAX_TERMS = 64;
-const MAX_VALUES = 256;
+export interface Filter {
+  readonly text: string;
+  readonly tests: readonly Test[];
+}
 
-/** Words: runs without blanks, quoted parts may hold any character but the quote. */
-function words(text: string): string[] {
-  const found = text.match(/(?:"[^"]*"|[^\s"])+|"/g) ?? [];
-  const open = found.find((word) => (word.split('"').length - 1) % 2 === 1);
-  if (open !== undefined) throw new FilterError(`${open}: the quote " is not closed`);
-  if (found.length > MAX_TERMS) throw new FilterError(`a filter has at most ${MAX_TERMS} terms`);
+const MAX_TEXT = 4096;
+const OPERATORS = ["!=", "<=", ">=", "=", "<", ">"] as const;
+type Operator = (typeof OPERATORS)[number];
+
+/** One term as it was written. */
+export interface Term {
+  readonly column: number;
+  /** Absent: a bare word. */
+  readonly key?: string;
+  readonly operator?: Operator;
+  readonly value: string;
+  readonly valueColumn: number;
+}
+
+/** Splits at blanks outside double quotes. Throws a FilterError. */
+export function readTerms(text: string): Term[] {
+  if (text.length > MAX_TEXT) throw new FilterError(MAX_TEXT, `longer than ${MAX_TEXT} characters`);
+  const terms: Term[] = [];
+  for (const match of text.matchAll(/(?:"[^"]*"?|[^\s"])+/g)) {
+    const column = match.index + 1;
+    const raw = match[0];
+    if ((raw.match(/"/g)?.length ?? 0) % 2 === 1)
+      throw new FilterError(column + raw.lastIndexOf('"'), `a quote has no end`);
+    const unquoted = (part: string) => part.replaceAll('"', "");
+    const split = /^([A-Za-z][\w.]*)(!=|<=|>=|=|<|>)(.*)$/s.exec(raw);
+    if (!split) {
+      const at = raw.startsWith('"') ? -1 : raw.search(/[=<>]/);
+      if (at >= 0) throw new FilterError(column + at, `a key belongs before ${raw[at]}, as in port=web1`);
+      terms.push({ column, value: raw.startsWith('"') ? raw : unquoted(raw), valueColumn: column });
+      continue;
+    }
+    const [, key, operator, value] = split as unknown as [string, string, Operator, string];
+    const valueColumn = column + key.length + operator.length;
+    if (value === "")
+      throw new FilterError(valueColumn, `${key}${operator} needs a value; none matches what is absent`);
+    terms.push({ column, key, operator, value: unquoted(value), valueColumn });
+  }
+  return terms;
+}
+
+/** Throws a FilterError that names the column and what may have been meant. An empty text matches everything. */
+export function parseFilter(text: string): Filter {
+  return {
+    text,
+    tests: readTerms(text).map((term) => (term.key === undefined ? bare(term) : compare(term, term.key))),
+  };
+}
+
+export function matches(filter: Filter, item: object): boolean {
+  return filter.tests.every((test) => test(item));
+}
+
+/** The known key of a term. */
+export function keyOf(term: Term, known: Iterable<string> = keyNames()): Key {
+  const key = findKey(term.key!);
+  if (key) return key;
+  throw new FilterError(term.column, `there is no key ${term.key}${didYouMean(term.key!, known)}`);
+}
+
+function compare(term: Term, name: string): Test {
+  const key = keyOf(term);
+  const operator = term.operator!;
+  if (operator === "=" || operator === "!=") {
+    let column = term.valueColumn;
+    const items = term.value.split(",").map((part) => {
+      const test = equals(key, name, part.trim(), column);
+      column += part.length + 1;
+      return test;
+    });
+    const wanted = operator === "=";
+    return (item) => {
+      const values = valuesOf(item, key);
+      return items.some((test) => test(values)) === wanted;
+    };
+  }
+  if (key.kind !== "id" && key.kind !== "count")
+    throw new FilterError(term.column, `${name} is no number: ${operator} compares numbers`);
+  const limit = numberOf(key, name, term.value, term.valueColumn);
+  const holds: Record<Exclude<Operator, "=" | "!=">, (value: number) => boolean> = {
+    "<": (value) => value < limit,
+    ">": (value) => value > limit,
+    "<=": (value) => value <= limit,
+    ">=": (value) => value >= limit,
+  };
+  const test = holds[operator];
+  return (item) => valuesOf(item, key).some((value) => typeof value === "number" && test(value));
+}
+
+/** Every value that a key has in an object; lists are flattened, what does not apply is left out. */
+function valuesOf(item: object, key: Key): unknown[] {
+  const found: unknown[] = [];
+  for (const path of key.paths) {
+    let at: unknown = item;
+    for (const step of path)
+      at =
+        typeof at === "object" && at !== null && Object.hasOwn(at, step)
+          ? (at as Record<string, unknown>)[step]
+          : undefined;
+    if (Array.isArray(at)) found.push(...at);
+    else if (at !== undefined && at !== null && typeof at !== "object") found.push(at);
+  }
   return found;
 }
 
-/** A list at its commas; commas inside quotes are text. */
-function list(text: string): string[] {
-  const parts = text.match(/(?:"[^"]*"|[^,"])+/g) ?? [];
-  if (parts.length > MAX_VALUES) throw new FilterError(`a list has at most ${MAX_VALUES} values`);
-  return parts.map((part) => part.replaceAll('"', ""));
-}
+type ValueTest = (values: readonly unknown[]) => boolean;
 
-/** The terms of a filter. Throws a FilterError. */
-export function parseFilter(text: string): FilterTerm[] {
-  return words(text).map((word) => {
-    const match = /^([A-Za-z][A-Za-z0-9.]*)(!=|<=|>=|=|<|>)(.*)$/s.exec(word);
-    if (match === null) return { op: "=", values: [word.replaceAll('"', "")] };
-    const [, key, op, rest] = match;
-    if (op === "<=" || op === ">=") throw new FilterError(`${word}: there is < and >, no ${op}`);
-    const values = list(rest!);
-    if (values.length === 0) throw new FilterError(`${word}: a value is missing after ${op}`);
-    if ((op === "<" || op === ">") && (values.length > 1 || toNumber(values[0]!) === undefined))
-      throw new FilterError(`${word}: ${op} takes one number, as in ${key}${op}10M`);
-    return { key: key!, op: op as FilterOp, values };
-  });
-}
-
-// Names for the numbers that the JSON has; IANA protocol numbers and Ethertypes.
-const PROTOCOLS: Readonly<Record<string, number>> = {
-  icmp: 1,
-  igmp: 2,
-  tcp: 6,
-  udp: 17,
-  gre: 47,
-  esp: 50,
-  ah: 51,
-  icmpv6: 58,
-  ospf: 89,
-  vrrp: 112,
-  sctp: 132,
-};
-const ETHER_TYPES: Readonly<Record<string, number>> = {
-  ipv4: 0x0800,
-  arp: 0x0806,
-  rarp: 0x8035,
-  ipv6: 0x86dd,
-  mpls: 0x8847,
-  lldp: 0x88cc,
-};
-const NAMES: Readonly<Record<string, Readonly<Record<string, number>>>> = { proto: PROTOCOLS, etherType: ETHER_TYPES };
-
-const FACTORS: Readonly<Record<string, number>> = { "": 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
-
-/** 42, 0x806, 1.5M */
-function toNumber(text: string): number | undefined {
-  if (/^0x[0-9a-f]{1,12}$/i.test(text)) return Number(text);
-  const match = /^(-?\d{1,15}(?:\.\d{1,6})?)([kMGT]?)$/.exec(text);
-  return match === null ? undefined : Number(match[1]) * FACTORS[match[2]!]!;
-}
-
-/** The number that a value of this key stands for: "tcp" for proto. Undefined: none. */
-export function numberFor(key: string, text: string): number | undefined {
-  return NAMES[key]?.[text.toLowerCase()] ?? toNumber(text);
-}
-
-type Test = (value: unknown) => boolean;
-
-/** Does a value of the JSON equal what was written? Lists hold if one of theirs does. */
-function equals(key: string, written: string): Test {
-  const number = numberFor(key, written);
-  const prefix = written.includes("/") ? parsePrefix(written) : undefined;
-  const address = prefix === undefined ? parseIp(written) : undefined;
-  const lower = written.toLowerCase();
-  const glob = isGlob(lower);
-  const test: Test = (value) => {
-    if (Array.isArray(value)) return value.some(test);
-    if (typeof value === "number") return glob ? matchesGlob(lower, String(value)) : value === number;
-    if (typeof value === "boolean") return String(value) === lower;
-    if (typeof value !== "string") return false;
-    if (prefix !== undefined || address !== undefined) {
-      const ip = parseIp(value);
-      if (ip !== undefined)
-        return prefix !== undefined
-          ? ip.family === prefix.family && prefixContains(prefix, ip)
-          : ip.family === address!.family && ip.words.every((word, n) => word === address!.words[n]);
+function equals(key: Key, name: string, text: string, column: number): ValueTest {
+  if (text === "") throw new FilterError(column, `an item of the list is empty`);
+  if (text === "none") return (values) => values.length === 0 || values.includes("none");
+  const any =
+    (test: (value: unknown) => boolean): ValueTest =>
+    (values) =>
+      values.some(test);
+  switch (key.kind) {
+    case "boolean": {
+      if (text !== "true" && text !== "false") throw new FilterError(column, `${name} is true or false`);
+      return any((value) => String(value) === text);
     }
-    const text = value.toLowerCase();
-    return glob ? matchesGlob(lower, text) : text === lower;
-  };
-  return test;
-}
-
-// Short keys, and keys that look in several places.
-const PLACES: Readonly<Record<string, readonly string[]>> = {
-  ip: ["ipSrc", "ipDst"],
-  mac: ["ethSrc", "ethDst", "mac"],
-  vm: ["owner.vm", "outputOwner.vm"],
-  tenant: ["tenant", "tenants", "owner.tenant", "outputOwner.tenant"],
-};
-
-function valueAt(item: unknown, path: readonly string[]): unknown {
-  let value = item;
-  for (const part of path) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, part)) return undefined;
-    value = (value as Record<string, unknown>)[part];
+    case "id":
+    case "count": {
+      const range = /^(\d+)-(\d+)$/.exec(text);
+      if (range) {
+        const [low, high] = [Number(range[1]), Number(range[2])];
+        return any((value) => typeof value === "number" && value >= low && value <= high);
+      }
+      const number = numberOf(key, name, text, column);
+      return any((value) => value === number);
+    }
+    case "ip": {
+      if (isGlob(text)) return any((value) => matchesGlob(text.toLowerCase(), String(value)));
+      const prefix = parsePrefix(text);
+      if (!prefix) throw new FilterError(column, `${text} is not an address or prefix, such as 10.1.0.0/16`);
+      return any((value) => inPrefix(prefix, value));
+    }
+    case "mac": {
+      const pattern = text.toLowerCase().replaceAll("-", ":");
+      if (!/^[0-9a-f:*?]+$/.test(pattern))
+        throw new FilterError(column, `${text} is not a MAC address, such as 52:54:00:*`);
+      return any((value) => matchesGlob(pattern, String(value).toLowerCase()));
+    }
+    default:
+      return any((value) => matchesGlob(text, String(value)));
   }
-  return value;
 }
 
-/** Is anything in it refused: a flow's disposition, a port's count? */
-function isDropped(item: unknown): boolean {
+function inPrefix(prefix: IpPrefix, value: unknown): boolean {
+  const ip = typeof value === "string" ? parseIp(value) : undefined;
+  return ip !== undefined && prefixContains(prefix, ip);
+}
+
+/** A number as the JSON has it, 0x…, a word of the key, or a quantity with a unit of the key's. */
+export function numberOf(key: Key, name: string, text: string, column: number): number {
+  const word = key.words && Object.hasOwn(key.words, text.toLowerCase()) ? key.words[text.toLowerCase()] : undefined;
+  if (word !== undefined) return word;
+  if (/^(?:\d{1,15}(?:\.\d{1,9})?|0x[0-9a-f]{1,12})$/i.test(text)) return Number(text);
+  if (key.unit) {
+    const quantity = parseQuantity(text, key.unit);
+    if ("value" in quantity) return quantity.value;
+    throw new FilterError(column, `${name}: ${quantity.problem}`);
+  }
+  const words = key.words ? Object.keys(key.words) : [];
+  const known = words.length ? ` or one of ${words.join(", ")}` : "";
+  throw new FilterError(column, `${name}: ${JSON.stringify(text)} is not a number${known}${didYouMean(text, words)}`);
+}
+
+function bare(term: Term): Test {
+  const not = term.value.startsWith("!");
+  const word = (not ? term.value.slice(1) : term.value).replaceAll('"', "");
+  if (word === "") throw new FilterError(term.column, `nothing to look for`);
+  const test = word === "dropped" && !term.value.includes('"') ? isDropped : anywhere(word);
+  return not ? (item) => !test(item) : test;
+}
+
+const isDropped: Test = (item) => {
   const { disposition, droppedPackets, dropped } = item as Record<string, unknown>;
   return disposition === "dropped" || Number(droppedPackets ?? 0) > 0 || Number(dropped ?? 0) > 0;
-}
+};
 
-function anyText(value: unknown, test: (text: string) => boolean): boolean {
-  if (typeof value === "string") return test(value.toLowerCase());
-  if (typeof value === "number") return test(String(value));
-  if (typeof value !== "object" || value === null) return false;
-  return Object.values(value).some((inner) => anyText(inner, test));
-}
-
-function bareWord(word: string): Test {
+/** Any text of the object, any number that names something; an address matches addresses only, and whole. */
+function anywhere(word: string): Test {
+  const prefix = parsePrefix(word);
+  if (prefix) return (item) => someText(item, (text) => inPrefix(prefix, text));
   const lower = word.toLowerCase();
-  if (lower === "dropped") return isDropped;
-  const glob = isGlob(lower);
-  // A number is a whole one: 80 is not in 8080.
-  const digits = /^\d+$/.test(lower);
-  return (item) =>
-    anyText(item, (text) =>
-      glob ? matchesGlob(lower, text) : digits && /^\d+$/.test(text) ? text === lower : text.includes(lower),
-    );
+  const number = /^\d{1,15}$/.test(word) ? Number(word) : undefined;
+  const proto = Object.hasOwn(PROTOCOLS, lower) ? PROTOCOLS[lower] : undefined;
+  const etherType = Object.hasOwn(ETHER_TYPES, lower) ? ETHER_TYPES[lower] : undefined;
+  const hasText = isGlob(word)
+    ? (text: string) => matchesGlob(lower, text.toLowerCase())
+    : (text: string) => text.toLowerCase().includes(lower);
+  return (item) => {
+    const flow = item as { proto?: number; etherType?: number };
+    if (proto !== undefined && flow.proto === proto) return true;
+    if (etherType !== undefined && flow.etherType === etherType) return true;
+    if (number !== undefined && idKeys.some((key) => valuesOf(item, key).includes(number))) return true;
+    return someText(item, hasText);
+  };
 }
 
-function termTest(term: FilterTerm): Test {
-  const { key, op, values } = term;
-  if (key === undefined) return bareWord(values[0]!);
-  const paths = (PLACES[key] ?? [key]).map((path) => path.split("."));
-  if (op === "<" || op === ">") {
-    const limit = toNumber(values[0]!)!;
-    return (item) =>
-      paths.some((path) => {
-        const value = valueAt(item, path);
-        return typeof value === "number" && (op === "<" ? value < limit : value > limit);
-      });
-  }
-  const tests = values.map((value) => equals(key, value));
-  const holds: Test = (item) => paths.some((path) => tests.some((test) => test(valueAt(item, path))));
-  return op === "=" ? holds : (item) => !holds(item);
-}
+const MAX_DEPTH = 4;
 
-/** Keys that a flow's JSON may have, for those who check a filter before there is a flow. */
-export const FLOW_KEYS: readonly string[] = [
-  ...["id", "bridge", "port", "ifIndex", "vlan", "innerVlan", "pcp", "ethSrc", "ethDst", "etherType", "ipSrc", "ipDst"],
-  ...["proto", "tos", "fragment", "srcPort", "dstPort", "icmpType", "icmpCode", "arpOp", "tcpFlags", "tunnelId"],
-  ...["malformed", "packets", "bytes", "l3Bytes", "droppedPackets", "droppedBytes", "pps", "bps", "firstMs", "lastMs"],
-  ...["output", "outputIfIndex", "outputOwner", "outputKnown", "disposition", "dropReason", "forwardingStatus"],
-  ...["owner", "tenant", "rule", "mirrors"],
-];
-
-/**
- * A filter as a function. Throws a FilterError; with `keys`, also where a term's key is none of them (its first part, for
- * dotted ones): a misspelt key must not look like "nothing matches".
- */
-export function compileFilter(text: string, keys?: Iterable<string>): (item: unknown) => boolean {
-  const terms = parseFilter(text);
-  if (keys !== undefined) {
-    const known = new Set([...keys, ...Object.keys(PLACES)]);
-    for (const { key } of terms)
-      if (key !== undefined && !known.has(key.split(".")[0]!))
-        throw new FilterError(`there is no key ${key} here${didYouMean(key, known)}`);
-  }
-  const tests = terms.map(termTest);
-  return (item) => tests.every((test) => test(item));
+function someText(value: unknown, test: (text: string) => boolean, depth = 0): boolean {
+  if (typeof value === "string") return test(value);
+  if (typeof value !== "object" || value === null || depth > MAX_DEPTH) return false;
+  return Object.values(value).some((member) => someText(member, test, depth + 1));
 }
