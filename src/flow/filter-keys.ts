@@ -4,8 +4,8 @@
  */
 import { BIT_RATE, BYTE_SIZE, DURATION, PACKET_RATE, type Unit } from "../text/units.ts";
 
-/** How a key's values are compared. `id`: a number that names something; `count`: one that measures. */
-export type Kind = "text" | "ip" | "mac" | "id" | "count" | "boolean";
+/** How a key's values are compared. `id`: a number that names something; `count`: one that measures; `any`: by what is there. */
+export type Kind = "text" | "ip" | "mac" | "id" | "count" | "boolean" | "any";
 
 export interface Key {
   readonly kind: Kind;
@@ -72,22 +72,32 @@ add("boolean", "enabled outputKnown ok");
 for (const field of ["tenant", "vm", "vmId", "ifaceId"])
   for (const owner of ["owner", "outputOwner"]) keys.set(`${owner}.${field}`, key("text", [`${owner}.${field}`]));
 for (const where of ["ring", "nic", "tap", "qdisc"]) keys.set(`lost.${where}`, key("count", [`lost.${where}`]));
-// Short forms, and those that look at both ends.
-for (const field of ["vm", "vmId", "ifaceId"]) keys.set(field, key("text", [`owner.${field}`]));
-keys.set("tenant", key("text", ["tenant", "owner.tenant", "outputOwner.tenant", "vlanTenant"]));
+// Short forms, and keys that look in several places.
+for (const field of ["vm", "vmId", "ifaceId"]) keys.set(field, key("text", [`owner.${field}`, `outputOwner.${field}`]));
+keys.set("tenant", key("text", ["tenant", "tenants", "owner.tenant", "outputOwner.tenant"]));
 keys.set("ip", key("ip", ["ipSrc", "ipDst"]));
 keys.set("mac", key("mac", ["ethSrc", "ethDst", "mac"]));
 keys.set("vlan", key("id", ["vlan", "vlan.tag"]));
 keys.set("mode", key("text", ["mode", "vlan.mode"]));
-// Of a port it is a number, of a flow no key at all: the bare word is what asks for refused flows.
 keys.set("dropped", key("count", ["dropped", "droppedPackets"]));
 
 /** `label.rack` → owner.labels.rack; every other key by its name. */
 export function findKey(name: string): Key | undefined {
-  const label = /^(?:owner\.)?labels?\.(.+)$/.exec(name);
+  const label = /^(?:label|owner\.labels)\.(.+)$/.exec(name);
   return label ? { kind: "text", paths: [["owner", "labels", label[1]!]] } : keys.get(name);
 }
+
+/** A key that only the JSON knows. */
+export const plainKey = (name: string): Key => key("any", [name]);
 
 export const keyNames = (): Iterable<string> => keys.keys();
 /** All keys whose numbers name something: what a bare number is looked for in. */
 export const idKeys = [...keys.values()].filter((known) => known.kind === "id");
+
+/** Keys that a flow's JSON may have, for those who check a filter before there is a flow. */
+export const FLOW_KEYS: readonly string[] =
+  `id bridge port ifIndex vlan innerVlan pcp ethSrc ethDst etherType ipSrc ipDst proto tos fragment srcPort dstPort
+  icmpType icmpCode arpOp tcpFlags tunnelId malformed packets bytes l3Bytes droppedPackets droppedBytes pps bps firstMs
+  lastMs output outputIfIndex outputOwner outputKnown disposition dropReason forwardingStatus owner tenant rule mirrors`.split(
+    /\s+/,
+  );

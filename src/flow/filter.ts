@@ -13,7 +13,9 @@ import { parseIp, parsePrefix, prefixContains, type IpPrefix } from "../wire/add
 import { isGlob, matchesGlob } from "../text/glob.ts";
 import { didYouMean } from "../text/suggest.ts";
 import { parseQuantity } from "../text/units.ts";
-import { ETHER_TYPES, PROTOCOLS, findKey, idKeys, keyNames, type Key } from "./filter-keys.ts";
+import { ETHER_TYPES, FLOW_KEYS, PROTOCOLS, findKey, idKeys, keyNames, plainKey, type Key } from "./filter-keys.ts";
+
+export { FLOW_KEYS };
 
 export class FilterError extends Error {
   /** Of the fault in the text, from 1. */
@@ -25,14 +27,11 @@ export class FilterError extends Error {
   }
 }
 
-type Test = (item: object) => boolean;
-
-export interface Filter {
-  readonly text: string;
-  readonly tests: readonly Test[];
-}
+type Test = (item: unknown) => boolean;
 
 const MAX_TEXT = 4096;
+const MAX_TERMS = 64;
+const MAX_VALUES = 256;
 const OPERATORS = ["!=", "<=", ">=", "=", "<", ">"] as const;
 type Operator = (typeof OPERATORS)[number];
 
@@ -42,6 +41,7 @@ export interface Term {
   /** Absent: a bare word. */
   readonly key?: string;
   readonly operator?: Operator;
+  /** With its quotes. */
   readonly value: string;
   readonly valueColumn: number;
 }
@@ -53,63 +53,72 @@ export function readTerms(text: string): Term[] {
   for (const match of text.matchAll(/(?:"[^"]*"?|[^\s"])+/g)) {
     const column = match.index + 1;
     const raw = match[0];
+    if (terms.length === MAX_TERMS) throw new FilterError(column, `a filter has at most ${MAX_TERMS} terms`);
     if ((raw.match(/"/g)?.length ?? 0) % 2 === 1)
-      throw new FilterError(column + raw.lastIndexOf('"'), `a quote has no end`);
-    const unquoted = (part: string) => part.replaceAll('"', "");
+      throw new FilterError(column + raw.lastIndexOf('"'), `the quote " is not closed`);
     const split = /^([A-Za-z][\w.]*)(!=|<=|>=|=|<|>)(.*)$/s.exec(raw);
     if (!split) {
-      const at = raw.startsWith('"') ? -1 : raw.search(/[=<>]/);
+      const at = raw.replace(/^!/, "").startsWith('"') ? -1 : raw.search(/[=<>]/);
       if (at >= 0) throw new FilterError(column + at, `a key belongs before ${raw[at]}, as in port=web1`);
-      terms.push({ column, value: raw.startsWith('"') ? raw : unquoted(raw), valueColumn: column });
+      terms.push({ column, value: raw, valueColumn: column });
       continue;
     }
     const [, key, operator, value] = split as unknown as [string, string, Operator, string];
     const valueColumn = column + key.length + operator.length;
     if (value === "")
-      throw new FilterError(valueColumn, `${key}${operator} needs a value; none matches what is absent`);
-    terms.push({ column, key, operator, value: unquoted(value), valueColumn });
+      throw new FilterError(valueColumn, `${key}${operator} needs a value; none is what does not apply`);
+    terms.push({ column, key, operator, value, valueColumn });
   }
   return terms;
 }
 
-/** Throws a FilterError that names the column and what may have been meant. An empty text matches everything. */
-export function parseFilter(text: string): Filter {
-  return {
-    text,
-    tests: readTerms(text).map((term) => (term.key === undefined ? bare(term) : compare(term, term.key))),
-  };
+export const unquote = (text: string): string => text.replaceAll('"', "");
+
+/**
+ * A filter as a function on the API's JSON. `keys` are those that the items may have; without them every key of the API is
+ * known. Throws a FilterError, also for a key that is unknown: a slip must not look like "nothing matches".
+ */
+export function compileFilter(text: string, keys?: Iterable<string>): (item: unknown) => boolean {
+  const known = keys && new Set(keys);
+  const tests = readTerms(text).map((term) =>
+    term.key === undefined ? bare(term) : compare(term, keyOf(term, known)),
+  );
+  return (item) => tests.every((test) => test(item));
 }
 
-export function matches(filter: Filter, item: object): boolean {
-  return filter.tests.every((test) => test(item));
+/** The key of a term that has one. */
+export function keyOf(term: Term, known?: ReadonlySet<string>): Key {
+  const name = term.key!;
+  const key = findKey(name);
+  if (key && (!known || key.paths.some((path) => known.has(path[0]!)))) return key;
+  if (known?.has(name.split(".")[0]!)) return plainKey(name);
+  throw new FilterError(term.column, `there is no key ${name} here${didYouMean(name, known ?? keyNames())}`);
 }
 
-/** The known key of a term. */
-export function keyOf(term: Term, known: Iterable<string> = keyNames()): Key {
-  const key = findKey(term.key!);
-  if (key) return key;
-  throw new FilterError(term.column, `there is no key ${term.key}${didYouMean(term.key!, known)}`);
+/** Items of a list with their places; commas inside quotes are text. */
+function listOf(term: Term): { text: string; column: number }[] {
+  const items = [...term.value.matchAll(/(?:^|,)((?:"[^"]*"|[^,"])*)/g)].map((match) => ({
+    text: unquote(match[1]!).trim(),
+    column: term.valueColumn + match.index + (match[0].startsWith(",") ? 1 : 0),
+  }));
+  if (items.length > MAX_VALUES) throw new FilterError(term.valueColumn, `a list has at most ${MAX_VALUES} values`);
+  return items;
 }
 
-function compare(term: Term, name: string): Test {
-  const key = keyOf(term);
+function compare(term: Term, key: Key): Test {
+  const name = term.key!;
   const operator = term.operator!;
   if (operator === "=" || operator === "!=") {
-    let column = term.valueColumn;
-    const items = term.value.split(",").map((part) => {
-      const test = equals(key, name, part.trim(), column);
-      column += part.length + 1;
-      return test;
-    });
+    const items = listOf(term).map(({ text, column }) => equals(key, name, text, column));
     const wanted = operator === "=";
     return (item) => {
       const values = valuesOf(item, key);
       return items.some((test) => test(values)) === wanted;
     };
   }
-  if (key.kind !== "id" && key.kind !== "count")
+  if (key.kind !== "id" && key.kind !== "count" && key.kind !== "any")
     throw new FilterError(term.column, `${name} is no number: ${operator} compares numbers`);
-  const limit = numberOf(key, name, term.value, term.valueColumn);
+  const limit = numberOf(key, name, unquote(term.value), term.valueColumn);
   const holds: Record<Exclude<Operator, "=" | "!=">, (value: number) => boolean> = {
     "<": (value) => value < limit,
     ">": (value) => value > limit,
@@ -121,7 +130,7 @@ function compare(term: Term, name: string): Test {
 }
 
 /** Every value that a key has in an object; lists are flattened, what does not apply is left out. */
-function valuesOf(item: object, key: Key): unknown[] {
+function valuesOf(item: unknown, key: Key): unknown[] {
   const found: unknown[] = [];
   for (const path of key.paths) {
     let at: unknown = item;
@@ -172,8 +181,15 @@ function equals(key: Key, name: string, text: string, column: number): ValueTest
         throw new FilterError(column, `${text} is not a MAC address, such as 52:54:00:*`);
       return any((value) => matchesGlob(pattern, String(value).toLowerCase()));
     }
-    default:
-      return any((value) => matchesGlob(text, String(value)));
+    case "any": {
+      const number = /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+      const lower = text.toLowerCase();
+      return any((value) => value === number || matchesGlob(lower, String(value).toLowerCase()));
+    }
+    default: {
+      const lower = text.toLowerCase();
+      return any((value) => matchesGlob(lower, String(value).toLowerCase()));
+    }
   }
 }
 
@@ -182,11 +198,15 @@ function inPrefix(prefix: IpPrefix, value: unknown): boolean {
   return ip !== undefined && prefixContains(prefix, ip);
 }
 
+const FACTORS: Readonly<Record<string, number>> = { "": 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
+
 /** A number as the JSON has it, 0x…, a word of the key, or a quantity with a unit of the key's. */
 export function numberOf(key: Key, name: string, text: string, column: number): number {
   const word = key.words && Object.hasOwn(key.words, text.toLowerCase()) ? key.words[text.toLowerCase()] : undefined;
   if (word !== undefined) return word;
-  if (/^(?:\d{1,15}(?:\.\d{1,9})?|0x[0-9a-f]{1,12})$/i.test(text)) return Number(text);
+  if (/^0x[0-9a-f]{1,12}$/i.test(text)) return Number(text);
+  const plain = /^(\d{1,15}(?:\.\d{1,9})?)([kMGT]?)$/.exec(text);
+  if (plain && (plain[2] === "" || key.kind !== "id")) return Number(plain[1]) * FACTORS[plain[2]!]!;
   if (key.unit) {
     const quantity = parseQuantity(text, key.unit);
     if ("value" in quantity) return quantity.value;
@@ -199,16 +219,21 @@ export function numberOf(key: Key, name: string, text: string, column: number): 
 
 function bare(term: Term): Test {
   const not = term.value.startsWith("!");
-  const word = (not ? term.value.slice(1) : term.value).replaceAll('"', "");
-  if (word === "") throw new FilterError(term.column, `nothing to look for`);
+  const word = unquote(not ? term.value.slice(1) : term.value);
+  if (word.trim() === "") throw new FilterError(term.column, `nothing to look for`);
   const test = word === "dropped" && !term.value.includes('"') ? isDropped : anywhere(word);
   return not ? (item) => !test(item) : test;
 }
 
+/** Is anything in it refused: a flow's disposition, a port's count? */
 const isDropped: Test = (item) => {
+  if (typeof item !== "object" || item === null) return false;
   const { disposition, droppedPackets, dropped } = item as Record<string, unknown>;
   return disposition === "dropped" || Number(droppedPackets ?? 0) > 0 || Number(dropped ?? 0) > 0;
 };
+
+const PROTO = findKey("proto")!;
+const ETHER_TYPE = findKey("etherType")!;
 
 /** Any text of the object, any number that names something; an address matches addresses only, and whole. */
 function anywhere(word: string): Test {
@@ -222,9 +247,8 @@ function anywhere(word: string): Test {
     ? (text: string) => matchesGlob(lower, text.toLowerCase())
     : (text: string) => text.toLowerCase().includes(lower);
   return (item) => {
-    const flow = item as { proto?: number; etherType?: number };
-    if (proto !== undefined && flow.proto === proto) return true;
-    if (etherType !== undefined && flow.etherType === etherType) return true;
+    if (proto !== undefined && valuesOf(item, PROTO).includes(proto)) return true;
+    if (etherType !== undefined && valuesOf(item, ETHER_TYPE).includes(etherType)) return true;
     if (number !== undefined && idKeys.some((key) => valuesOf(item, key).includes(number))) return true;
     return someText(item, hasText);
   };

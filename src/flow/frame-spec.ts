@@ -5,7 +5,7 @@
 import { parseIp, parseMac } from "../wire/address.ts";
 import { buildFrame, type FrameOptions } from "../wire/builder.ts";
 import { didYouMean } from "../text/suggest.ts";
-import { FilterError, keyOf, numberOf, readTerms, type Term } from "./filter.ts";
+import { FilterError, keyOf, numberOf, readTerms, unquote, type Term } from "./filter.ts";
 
 /** As in the JSON of a flow. */
 export interface FrameSpec {
@@ -66,7 +66,8 @@ export function parseFrameSpec(text: string): FrameSpec {
 }
 
 function valueOf(term: Term, name: string): string | number {
-  const { value, valueColumn: column } = term;
+  const value = unquote(term.value);
+  const column = term.valueColumn;
   if (name === "ethSrc" || name === "ethDst") {
     const mac = value.toLowerCase().replaceAll("-", ":");
     if (!parseMac(mac)) throw new FilterError(column, `${value} is not a MAC address, such as 52:54:00:12:34:56`);
