@@ -4,7 +4,6 @@
  *
  * Driven by its owner: `pump` after every slice of the sweep, `tick` a few times a second. Asks no clock.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import type { CounterSnapshot } from "../shm/counters.ts";
 import type { RecordRing } from "../shm/ring.ts";
 import { readSample } from "../shm/samples.ts";
@@ -182,8 +181,7 @@ export class Hub {
   async flush(now: Moment, timeoutMs = 5000): Promise<boolean> {
     const began = this.options.now();
     const left = (): number => Math.max(0, timeoutMs - (this.options.now() - began));
-    while (this.pump(now) > 0 && left() > 0)
-      await Promise.race([this.writable(), sleep(left(), undefined, { ref: false })]);
+    while (this.pump(now) > 0 && left() > 0) await atMost(this.writable(), left());
     for (const feed of this.feeds.values()) {
       feed.pump(now, true);
       feed.flush(now);
@@ -267,6 +265,12 @@ export class Hub {
 
 function stateName(exporter: string): string {
   return `exporter/${exporter}`;
+}
+
+async function atMost(work: Promise<void>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([work, new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)))]);
+  clearTimeout(timer);
 }
 
 /** Up to SAMPLES_AT_ONCE samples, as copies. */
