@@ -62,8 +62,12 @@ class Pcapng implements CaptureFormat {
   private little = true;
   /** Where the interfaces of this section begin in `interfaces`. */
   private first = 0;
+  /** The time delivered last, and the clock and count that it came from. */
   private lastSeconds = 0;
   private lastNanoseconds = 0;
+  private lastClock: Clock | undefined = undefined;
+  private lastHigh = 0;
+  private lastLow = 0;
 
   constructor(window: CaptureWindow) {
     this.window = window;
@@ -231,6 +235,21 @@ class Pcapng implements CaptureFormat {
   private time(high: number, low: number, clock: Clock): void {
     const unit = clock.perSecond;
     if (unit === 0) return this.oddTime(high, low, clock);
+    const nanosecondsPerUnit = 1_000_000_000 / unit;
+    if (clock === this.lastClock) {
+      // Mostly the second is that of the packet before, and the distance in it is exact without a division.
+      const distance = (high - this.lastHigh) * TWO_32 + (low - this.lastLow);
+      const nanoseconds = this.lastNanoseconds + distance * nanosecondsPerUnit;
+      if (nanoseconds >= 0 && nanoseconds < 1_000_000_000) {
+        this.lastHigh = high;
+        this.lastLow = low;
+        this.lastNanoseconds = nanoseconds;
+        return;
+      }
+    }
+    this.lastClock = clock;
+    this.lastHigh = high;
+    this.lastLow = low;
     // Long division of 64 bits in digits of 32, 16 and 16 bits: each step stays exact below 2^53.
     let quotient = Math.floor(high / unit);
     let rest = (high - quotient * unit) * 65536 + (low >>> 16);
@@ -239,11 +258,12 @@ class Pcapng implements CaptureFormat {
     rest = (rest - digit * unit) * 65536 + (low & 0xffff);
     digit = Math.floor(rest / unit);
     this.lastSeconds = quotient * 65536 + digit + clock.offset;
-    this.lastNanoseconds = (rest - digit * unit) * (1_000_000_000 / unit);
+    this.lastNanoseconds = (rest - digit * unit) * nanosecondsPerUnit;
   }
 
   /** Binary resolutions, and decimal ones below a nanosecond: rare enough for BigInt. */
   private oddTime(high: number, low: number, clock: Clock): void {
+    this.lastClock = undefined;
     const value = BigInt(high) * BigInt(TWO_32) + BigInt(low);
     this.lastSeconds = Number(value / clock.units) + clock.offset;
     this.lastNanoseconds = Number(((value % clock.units) * 1_000_000_000n) / clock.units);
