@@ -3,7 +3,8 @@ import type { WeirConfig } from "../config/config.ts";
 import { describeKey } from "../flow/describe.ts";
 import { DROP_REASONS } from "../flow/disposition.ts";
 import { FACT_WORDS } from "../flow/facts.ts";
-import { FLOW_KEYS } from "../flow/filter.ts";
+import { FilterError, FLOW_KEYS } from "../flow/filter.ts";
+import { frameOf, parseFrameSpec, type DescribedFrame } from "../flow/frame-spec.ts";
 import { KEY_PORT, KEY_WORDS } from "../flow/key.ts";
 import { parseKey } from "../flow/parse.ts";
 import { SLOT_GEN, SLOT_KEY, SLOT_STATE, SLOT_WORDS, STATE_LIVE } from "../shm/slots.ts";
@@ -21,7 +22,6 @@ import { traceJson } from "../bridge/views/trace.ts";
 import { Problem } from "./problem.ts";
 import { compareBy } from "./query.ts";
 import type { DropQuery, FlowQuery, PortPatch, ReloadRequest, SwitchView, TraceRequest } from "./switch.ts";
-import { frameFromFields, type Stations, type TracedFrame } from "./trace-request.ts";
 import { compileWhere } from "./where.ts";
 
 export interface RunningConfig {
@@ -245,17 +245,16 @@ function trace(running: Running, request: TraceRequest): TraceJson {
   for (const view of running.bridges()) {
     const entry = view.bridge.port(request.port!);
     if (entry === undefined) continue;
-    const found: TracedFrame =
+    const { frame, invented } =
       request.frame === undefined
-        ? frameFromFields(request.match ?? "", stationsOf(view, entry.no))
-        : { bytes: fromHex(request.frame), invented: [] };
+        ? describedFrame(request.match ?? "", view, entry.no)
+        : { frame: fromHex(request.frame), invented: [] };
     const key = new Uint32Array(KEY_WORDS);
-    const { bytes } = found;
-    if (!parseKey(bytes, 0, bytes.length, bytes.length, entry.no, key, facts))
+    if (!parseKey(frame, 0, frame.length, frame.length, entry.no, key, facts))
       throw new Problem(400, "frame: shorter than an Ethernet header", [
         { path: "frame", message: "14 bytes at least" },
       ]);
-    return answer(running, view, key, found.invented);
+    return answer(running, view, key, invented);
   }
   throw new Problem(404, `there is no port ${JSON.stringify(request.port)}`);
 }
@@ -293,22 +292,31 @@ function fromHex(text: string): Uint8Array {
   return new Uint8Array(Buffer.from(text, "hex"));
 }
 
-/** Who was heard: from the MAC table and the flows. */
-function stationsOf(view: BridgeView, port: number): Stations {
-  const { bridge } = view;
-  return {
-    source() {
-      const heard = [...bridge.macEntries(bridge.datapath.nowNs())].filter((entry) => entry.port === port);
-      return heard.length === 1 ? heard[0]!.mac : undefined;
-    },
-    owner(ip) {
-      const { slots } = bridge.datapath;
-      for (let slot = 0; slot < slots.capacity; slot++) {
-        if (slots.u32[slot * SLOT_WORDS + SLOT_STATE] !== STATE_LIVE) continue;
-        const fields = describeKey(slots.u32, slot * SLOT_WORDS + SLOT_KEY);
-        if (fields.ipSrc === ip) return fields.ethSrc;
-      }
-      return undefined;
-    },
-  };
+/** The frame of a description. Addresses that it leaves open are those of stations that were heard, where there are any. */
+function describedFrame(match: string, view: BridgeView, port: number): DescribedFrame {
+  try {
+    const spec = parseFrameSpec(match);
+    const ethSrc = spec.ethSrc ?? onlyStation(view, port);
+    const ethDst = spec.ethDst ?? (spec.ipDst === undefined ? undefined : stationWith(view, spec.ipDst));
+    return frameOf({ ...spec, ...(ethSrc !== undefined && { ethSrc }), ...(ethDst !== undefined && { ethDst }) });
+  } catch (error) {
+    if (!(error instanceof FilterError)) throw error;
+    throw new Problem(400, `match: ${error.message}`, [{ path: "match", message: error.message }]);
+  }
+}
+
+function onlyStation({ bridge }: BridgeView, port: number): string | undefined {
+  const heard = [...bridge.macEntries(bridge.datapath.nowNs())].filter((entry) => entry.port === port);
+  return heard.length === 1 ? heard[0]!.mac : undefined;
+}
+
+/** Who sends from this IP address. */
+function stationWith({ bridge }: BridgeView, ip: string): string | undefined {
+  const { slots } = bridge.datapath;
+  for (let slot = 0; slot < slots.capacity; slot++) {
+    if (slots.u32[slot * SLOT_WORDS + SLOT_STATE] !== STATE_LIVE) continue;
+    const fields = describeKey(slots.u32, slot * SLOT_WORDS + SLOT_KEY);
+    if (fields.ipSrc === ip) return fields.ethSrc;
+  }
+  return undefined;
 }
