@@ -1,6 +1,6 @@
 /** weir demo (npm start): real switching of generated tenants, and a summary that runs along. */
 import type { Command } from "commander";
-import { ApiClient, NoSwitch } from "../api/client.ts";
+import { ApiClient, endpoints, NoSwitch } from "../api/client.ts";
 import type { DropJson, FlowJson, SystemJson, TenantJson } from "../bridge/views/json.ts";
 import { example, screen } from "./common.ts";
 import type { Deps } from "./deps.ts";
@@ -31,12 +31,14 @@ function draw(deps: Deps, lines: readonly string[], previous: number): number {
   return lines.length;
 }
 
-async function summarise(api: string, deps: Deps, stopped: () => boolean): Promise<void> {
+async function summarise(api: string, deps: Deps, ended: Promise<void>): Promise<void> {
   const client = new ApiClient({ api, env: {}, uid: deps.uid });
+  let over = false;
+  void ended.then(() => (over = true));
   let lines = 0;
-  while (!stopped() && !deps.signal.aborted) {
-    await deps.sleep(lines === 0 ? 1000 : deps.out.isTTY ? EVERY_MS : 10_000);
-    if (stopped() || deps.signal.aborted) return;
+  while (!over) {
+    await Promise.race([deps.sleep(lines === 0 ? 1000 : deps.out.isTTY ? EVERY_MS : 10_000), ended]);
+    if (over) return;
     try {
       lines = draw(deps, renderSummary(await ask(client), screen(deps)), lines);
     } catch (error) {
@@ -47,20 +49,27 @@ async function summarise(api: string, deps: Deps, stopped: () => boolean): Promi
   }
 }
 
+/** How another terminal asks this switch: without --api where it looks anyway. */
+function askIt(api: string, deps: Deps): string {
+  const found = endpoints({ env: deps.env, uid: deps.uid }).some((endpoint) => endpoint.name === api);
+  return `node dist/weir.js show flows${found ? "" : ` --api ${api}`}`;
+}
+
 async function demo(options: { config?: string }, deps: Deps): Promise<void> {
-  let ended = false;
+  let end = (): void => {};
+  const ended = new Promise<void>((resolve) => (end = resolve));
   let summary: Promise<void> = Promise.resolve();
   const code = await deps.engine.demo(options, (api) => {
     deps.out.write(
       `Weir ${deps.version} demo: a real switch, generated tenants, no root; nothing leaves this machine.\n` +
-        `  ask it      node dist/weir.js show flows          (in another terminal)\n` +
+        `  ask it      ${askIt(api, deps).padEnd(34)} (in another terminal)\n` +
         `  stop it     Ctrl-C\n\n`,
     );
-    summary = summarise(api, deps, () => ended).catch((error: unknown) => {
+    summary = summarise(api, deps, ended).catch((error: unknown) => {
       deps.err.write(`weir: the summary ended: ${(error as Error).message}\n`);
     });
   });
-  ended = true;
+  end();
   await summary;
   if (code !== 0) throw new BadNews(code);
 }

@@ -1,5 +1,6 @@
 /** weir monitor: notices as they come. */
 import type { Command } from "commander";
+import { NoSwitch } from "../api/client.ts";
 import type { EventJson } from "../bridge/views/json.ts";
 import { EVENT_KINDS } from "../telemetry/events.ts";
 import { client, example } from "./common.ts";
@@ -26,7 +27,8 @@ async function monitor(
   const stop = new Promise<undefined>((resolve) => deps.signal.addEventListener("abort", () => resolve(undefined)));
   while (!deps.signal.aborted) {
     const next = await Promise.race([lines.next(), stop]);
-    if (next === undefined || next.done) return;
+    if (next === undefined) return;
+    if (next.done) throw new NoSwitch("the switch ended, and its notices with it");
     deps.out.write((options.json ? JSON.stringify(next.value) : renderEvent(next.value)) + "\n");
     await deps.out.drain();
   }

@@ -1,5 +1,5 @@
 /** The terminal, keyboard and signals of this process, as commands see them. */
-import type { Keyboard, Terminal } from "./deps.ts";
+import type { Deps, Engine, Keyboard, Terminal } from "./deps.ts";
 
 type Out = NodeJS.WriteStream;
 
@@ -30,6 +30,12 @@ export function exitWhenReaderLeaves(stream: Out, exit: (code: number) => void):
   });
 }
 
+/** End the process when what was written is out; nothing that still waits (a stream, a timer) holds it up. */
+export function exit(code: number): void {
+  process.exitCode = code;
+  process.stdout.write("", () => process.stderr.write("", () => process.exit(code)));
+}
+
 export function keyboard(stdin: NodeJS.ReadStream): Keyboard {
   return {
     isTTY: stdin.isTTY === true,
@@ -54,5 +60,48 @@ export function keyboard(stdin: NodeJS.ReadStream): Keyboard {
       for await (const chunk of stdin as AsyncIterable<Buffer>) chunks.push(chunk);
       return Buffer.concat(chunks).toString("utf8");
     },
+  };
+}
+
+export interface ProcessParts {
+  readonly engine: Engine;
+  readonly version: string;
+  /** Unix ms. */
+  now(): number;
+}
+
+/** This process, as commands see it. Ctrl-C is taken over only by commands that stream: the others die of it as usual. */
+export function processDeps(parts: ProcessParts): Deps {
+  const controller = new AbortController();
+  let installed = false;
+  const stop = (): void => {
+    if (controller.signal.aborted) process.exit(130);
+    controller.abort();
+  };
+  for (const stream of [process.stdout, process.stderr])
+    exitWhenReaderLeaves(stream, (code) => process.exit(process.exitCode ?? code));
+  return {
+    ...parts,
+    now: parts.now,
+    out: terminal(process.stdout),
+    err: terminal(process.stderr),
+    keys: keyboard(process.stdin),
+    env: process.env,
+    uid: process.getuid?.() ?? 0,
+    get signal() {
+      if (!installed) for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, stop);
+      installed = true;
+      return controller.signal;
+    },
+    sleep: (ms) =>
+      new Promise((resolve) => {
+        const end = (): void => {
+          clearTimeout(timer);
+          controller.signal.removeEventListener("abort", end);
+          resolve();
+        };
+        const timer = setTimeout(end, ms);
+        controller.signal.addEventListener("abort", end);
+      }),
   };
 }

@@ -68,8 +68,6 @@ export async function main(args: readonly string[], deps: Deps): Promise<number>
     if (error instanceof CommanderError)
       return error.exitCode === 0 || error.code === "commander.helpDisplayed" ? EXIT_OK : EXIT_USAGE;
     if (error instanceof BadNews) return error.exitCode;
-    // Ctrl-C ends whatever was being shown; that is how one leaves.
-    if (deps.signal.aborted && (error as Error).name === "AbortError") return EXIT_OK;
     const { text, code } = explain(error);
     if (text !== "") deps.err.write(`weir: ${errorLines(text)}\n`);
     return code;
