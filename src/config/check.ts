@@ -11,10 +11,10 @@ import { didYouMean } from "../text/suggest.ts";
 import type { BridgeConfig, ExporterConfig, PortConfig, WeirConfig } from "./config.ts";
 import type { HostDefaults } from "./host.ts";
 import { problemAt, problemsOf } from "./issues.ts";
-import type { Problem } from "./problem.ts";
+import { ConfigError, type Problem } from "./problem.ts";
 import { configSchema, exporterCommon, portCommon } from "./schema.ts";
 import { checkSemantics } from "./semantics.ts";
-import type { Located } from "./source.ts";
+import { locatePlain, type Located } from "./source.ts";
 
 /** The kinds of ports and exporters there are, each loaded when a configuration names it (src/registry.gen.ts). */
 export interface Registries {
@@ -53,14 +53,42 @@ export async function checkDocument(root: Located, registries: Registries, host:
   const schema = configSchema(host);
   const parsed = schema.safeParse(root.value);
   if (!parsed.success) problems.push(...problemsOf(parsed.error.issues, root, schema));
-  const types = await loadTypes(root, registries, problems);
-  const ports = membersOf(root.members?.get("bridges")).flatMap((bridge) =>
-    membersOf(bridge.members?.get("ports")).flatMap((at) => readPort(at, bridge, types, problems)),
+  const bridgesAt = membersOf(root.members?.get("bridges"));
+  const portsAt = bridgesAt.flatMap((bridge) => membersOf(bridge.members?.get("ports")).map((at) => ({ at, bridge })));
+  const exportersAt = membersOf(root.members?.get("exporters"));
+  const types = await loadTypes(
+    portsAt.map(({ at }) => at),
+    exportersAt,
+    registries,
+    problems,
   );
-  const exporters = membersOf(root.members?.get("exporters")).flatMap((at) => readExporter(at, types, problems));
+  const ports = portsAt.flatMap(({ at, bridge }) => readPort(at, bridge, types, problems));
+  const exporters = exportersAt.flatMap((at) => readExporter(at, types, problems));
   checkSemantics(root, ports, exporters, problems);
   if (!parsed.success || problems.length > 0) return { problems };
   return { config: assemble(parsed.data, root, ports, exporters), problems };
+}
+
+/**
+ * One entry of `bridges[].ports[]` that a command gave, as plain data → the ports that it makes. Throws a ConfigError whose
+ * problems have paths within the entry; `source` stands for the file.
+ */
+export async function readPortEntry(
+  entry: unknown,
+  source: string,
+  origin: PortConfig["origin"],
+  registries: Registries,
+): Promise<readonly PortConfig[]> {
+  const problems: Problem[] = [];
+  const at = locatePlain(entry, source);
+  const schema = z.looseObject(portCommon.shape);
+  const parsed = schema.safeParse(at.value);
+  if (!parsed.success) problems.push(...problemsOf(parsed.error.issues, at, schema));
+  const types = await loadTypes([at], [], registries, problems);
+  const entries = readPort(at, at, types, problems);
+  checkSemantics(at, entries, [], problems);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return entries.flatMap(({ ports }) => ports.map((port) => ({ ...port, origin })));
 }
 
 interface Types {
@@ -70,12 +98,18 @@ interface Types {
 
 const membersOf = (at: Located | undefined): Located[] =>
   Array.isArray(at?.value) ? [...(at.members?.values() ?? [])] : [];
-const portEntries = (root: Located) =>
-  membersOf(root.members?.get("bridges")).flatMap((bridge) => membersOf(bridge.members?.get("ports")));
-const exporterEntries = (root: Located) => membersOf(root.members?.get("exporters"));
 
-async function loadTypes(root: Located, registries: Registries, problems: Problem[]): Promise<Types> {
-  const load = async <T>(entries: Located[], kinds: Readonly<Record<string, () => Promise<T>>>, what: string) => {
+async function loadTypes(
+  ports: readonly Located[],
+  exporters: readonly Located[],
+  registries: Registries,
+  problems: Problem[],
+): Promise<Types> {
+  const load = async <T>(
+    entries: readonly Located[],
+    kinds: Readonly<Record<string, () => Promise<T>>>,
+    what: string,
+  ) => {
     const loaded = new Map<string, T>();
     for (const entry of entries) {
       const type = entry.members?.get("type")?.value;
@@ -90,8 +124,8 @@ async function loadTypes(root: Located, registries: Registries, problems: Proble
     return loaded;
   };
   return {
-    ports: await load(portEntries(root), registries.portTypes, "a type of port"),
-    exporters: await load(exporterEntries(root), registries.exporterTypes, "a type of exporter"),
+    ports: await load(ports, registries.portTypes, "a type of port"),
+    exporters: await load(exporters, registries.exporterTypes, "a type of exporter"),
   };
 }
 

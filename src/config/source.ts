@@ -203,6 +203,24 @@ export function readSource(text: string, file: string): Source {
   return result(root);
 }
 
+/** Data that came without a text: JSON of a request. It has paths, and no lines. */
+export function locatePlain(value: unknown, file: string, path: readonly (string | number)[] = []): Located {
+  const at = { place: { file, line: 0, column: 0 }, path };
+  if (typeof value !== "object" || value === null || path.length > MAX_DEPTH)
+    return {
+      ...at,
+      value: value ?? undefined,
+      source: typeof value === "string" ? value : JSON.stringify(value ?? ""),
+    };
+  const isList = Array.isArray(value);
+  const members = new Map<string | number, Located>();
+  for (const [key, member] of Object.entries(value)) {
+    const step = isList ? Number(key) : key;
+    members.set(step, locatePlain(member, file, [...path, step]));
+  }
+  return { ...at, value, members, source: "" };
+}
+
 /** A key that is no text: a list where an IPv6 address was meant, a number, a boolean. */
 function keyMessage(key: Node | null, pair: string): string {
   if (isScalar(key)) {

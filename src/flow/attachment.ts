@@ -8,6 +8,20 @@ export type VlanConfig =
 /** VLAN ids, expanded and sorted; "all" = every one. */
 export type VlanSet = readonly number[] | "all";
 
+/** A sorted list as ranges: "100-105,200". */
+/** A sorted set as ranges: "100-105,200". */
+export function vlanSetText(set: "all" | readonly number[]): string {
+  if (set === "all") return "all";
+  const ranges: string[] = [];
+  for (let n = 0; n < set.length;) {
+    let end = n;
+    while (set[end + 1] === set[end]! + 1) end++;
+    ranges.push(end === n ? `${set[n]}` : `${set[n]}-${set[end]}`);
+    n = end + 1;
+  }
+  return ranges.join(",") || "none";
+}
+
 export interface Owner {
   readonly tenant?: string;
   readonly vm?: string;

@@ -2,7 +2,9 @@
  * What the pipeline knows of a bridge when it decides: its options, its ports, and a view of the MAC table. Values only;
  * a changed configuration is a new snapshot, so a decision never sees half of a change.
  */
-import type { VlanConfig } from "../flow/attachment.ts";
+import { vlanSetText, type VlanConfig } from "../flow/attachment.ts";
+
+export { vlanSetText };
 
 /** The VLAN of frames without a tag between ports without a VLAN configuration. */
 export const UNTAGGED_DOMAIN = 0;
@@ -93,17 +95,4 @@ export function vlanText(config: VlanConfig | undefined): string {
   const trunk = `trunk ${vlanSetText(config.trunks)}`;
   if (config.mode === "trunk") return trunk;
   return `native VLAN ${config.tag} ${config.mode === "nativeTagged" ? "tagged" : "untagged"}, ${trunk}`;
-}
-
-/** A sorted list as ranges: "100-105,200". */
-export function vlanSetText(set: "all" | readonly number[]): string {
-  if (set === "all") return "all";
-  const ranges: string[] = [];
-  for (let n = 0; n < set.length;) {
-    let end = n;
-    while (set[end + 1] === set[end]! + 1) end++;
-    ranges.push(end === n ? `${set[n]}` : `${set[n]}-${set[end]}`);
-    n = end + 1;
-  }
-  return ranges.join(",") || "none";
 }
