@@ -100,8 +100,8 @@ export class Bed {
     return child;
   }
 
-  /** A NetFlow or sFlow collector in a namespace that takes everything and reads nothing. */
-  sink(space: string, port: number): ChildProcess {
+  /** A NetFlow or sFlow collector (in a namespace, where one is given) that takes everything and reads nothing. */
+  sink(space: string | undefined, port: number): ChildProcess {
     return this.start(`sink ${port}`, space, this.load, ["sink", String(port)]);
   }
 

@@ -70,31 +70,48 @@ export async function openVswitch(bed: Bed, name: string, options: OvsOptions = 
   return { name, lane };
 }
 
-/** Weir as users run it: the built command, the userspace datapath, its own state folder. */
-export async function weir(bed: Bed, name: string, options: { readonly netflow?: boolean } = {}): Promise<Peer> {
-  const short = `weir${options.netflow ? "n" : ""}`;
+export interface WeirOptions {
+  readonly netflow?: boolean;
+  /** The configuration's `flows`. */
+  readonly flows?: string;
+}
+
+export interface WeirServer {
+  readonly lane: Lane;
+  /** Of the API. */
+  readonly socket: string;
+  /** Process id of the switch itself. */
+  readonly child: number;
+}
+
+/** Weir as users run it: the built command, the userspace datapath, a state folder of its own. */
+export async function weirServer(bed: Bed, short: string, options: WeirOptions = {}): Promise<WeirServer> {
   const lane = bed.lane(short);
   const home = join(bed.folder, short);
   mkdirSync(home);
-  const exporters = options.netflow
-    ? `exporters:\n  - { type: netflow-v5, collectors: ["127.0.0.1:${NETFLOW_PORT}"] }`
-    : "";
-  const config = bed.write(
-    `${short}.yaml`,
-    `
-host: { name: bench, stateDir: ${home} }
-api: { listen: [], socket: ${join(home, "weir.sock")} }
-bridges:
-  - name: weir0
-    datapath: userspace
-    ports:
-      - { name: ${lane.devices[0]}, type: netdev, device: ${lane.devices[0]} }
-      - { name: ${lane.devices[1]}, type: netdev, device: ${lane.devices[1]} }
-${exporters}
-`,
-  );
+  const socket = join(home, "weir.sock");
+  const port = (device: string): string => `      - { name: ${device}, type: netdev, device: ${device} }`;
+  const lines = [
+    `host: { name: bench, stateDir: ${home} }`,
+    `api: { listen: [], socket: ${socket} }`,
+    ...(options.flows ? [`flows: ${options.flows}`] : []),
+    "bridges:",
+    "  - name: weir0",
+    "    datapath: userspace",
+    "    ports:",
+    ...lane.devices.map(port),
+    ...(options.netflow ? ["exporters:", `  - { type: netflow-v5, collectors: ["127.0.0.1:${NETFLOW_PORT}"] }`] : []),
+  ];
+  const config = bed.write(`${short}.yaml`, `${lines.join("\n")}\n`);
   if (options.netflow) bed.sink(lane.middle, NETFLOW_PORT);
-  bed.start(name, lane.middle, process.execPath, [join(projectRoot, "dist/weir.js"), "run", "--config", config]);
+  const args = [join(projectRoot, "dist/weir.js"), "run", "--config", config];
+  // `ip netns exec` becomes the program: its process id is the switch's.
+  const child = bed.start(short, lane.middle, process.execPath, args);
   await bed.ready(lane, 20);
+  return { lane, socket, child: child.pid! };
+}
+
+export async function weir(bed: Bed, name: string, options: WeirOptions = {}): Promise<Peer> {
+  const { lane } = await weirServer(bed, options.netflow ? "weirn" : "weir", options);
   return { name, lane };
 }

@@ -7,14 +7,15 @@ import type { TestContext } from "node:test";
 /** The project's root; compiled tests run from dist/js/test/helpers. */
 export const projectRoot = resolve(dirname(fileURLToPath(import.meta.url)), "../../../..");
 
-function folder(): string | undefined {
+/** The folder that holds them, where it is there. */
+export function capturesFolder(): string | undefined {
   const beside = [join(projectRoot, "../shared/captures"), join(projectRoot, "../../shared/captures")];
   return [process.env.WEIR_CAPTURES, ...beside].find((path) => path !== undefined && existsSync(path));
 }
 
 /** Paths of all captures of a kind, sorted; undefined (and the test skipped by name) where they are not here. */
 export function captures(t: TestContext, kind: "apps" | "protocols" | "malformed"): string[] | undefined {
-  const base = folder();
+  const base = capturesFolder();
   if (base === undefined) {
     const why = "the captures are not beside the project (WEIR_CAPTURES names their folder)";
     if (process.env.CI === "true") throw new Error(why);

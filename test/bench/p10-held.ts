@@ -1,0 +1,119 @@
+/**
+ * P10: a million flows held by a running switch: its memory, the longest time in which its control thread did not
+ * answer, and (in this process, on memory of the same layout) a sweep over all of them.
+ */
+import { readFileSync } from "node:fs";
+import { request } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+import { RecordLog } from "../../src/shm/log.ts";
+import { attach, createFlowMemory } from "../../src/shm/memory.ts";
+import { createFlow, hit, splitHigh, splitLow } from "../../src/flow/count.ts";
+import { Outcomes } from "../../src/flow/outcomes.ts";
+import { Sweeper } from "../../src/flow/sweep.ts";
+import { Bed } from "./bed.ts";
+import { weirServer } from "./peers.ts";
+import { median, put, value, type Result } from "./table.ts";
+import { keyOf } from "../helpers/flowbed.ts";
+
+const FLOWS = 1_000_000;
+const CAPACITY = 1 << 20;
+const SECOND = 1e9;
+const LOOKS = 6;
+
+/** GET of the API's socket: its answer and how long it took, ms. */
+function get(socketPath: string, path: string): Promise<{ body: string; ms: number }> {
+  const from = process.hrtime.bigint();
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, path, agent: false }, (answer) => {
+      let body = "";
+      answer.setEncoding("utf8");
+      answer.on("data", (chunk: string) => (body += chunk));
+      answer.on("end", () => resolve({ body, ms: Number(process.hrtime.bigint() - from) / 1e6 }));
+    });
+    asked.on("error", reject);
+    asked.end();
+  });
+}
+
+/** Time of one look at every slot of a full table, ms. */
+function sweepOnce(): number {
+  const views = attach(createFlowMemory({ capacity: CAPACITY, ports: 16 }));
+  const sweeper = new Sweeper({
+    slots: views.slots,
+    free: views.free,
+    retirer: { retire() {}, quiesced: () => 0, release() {} },
+    log: RecordLog.create(1024),
+    outcomes: new Outcomes(64, 16),
+    ports: 16,
+    timeouts: { activeNs: 3600 * SECOND, idleNs: 3600 * SECOND, tcpEndNs: 3600 * SECOND },
+    boot: { ns: 0, unixMs: 0 },
+  });
+  for (let n = 0; n < FLOWS; n++) {
+    const slot = createFlow(views.slots, views.free, keyOf(1, n), 0, 1, splitLow(SECOND), splitHigh(SECOND));
+    hit(views.slots, slot, 1, 60, 46, 0, splitLow(SECOND), splitHigh(SECOND));
+  }
+  // The first looks are the compiler's.
+  const times: number[] = [];
+  for (let look = 1; look <= 2 * LOOKS; look++) {
+    const from = process.hrtime.bigint();
+    sweeper.sweep(look * 10 * SECOND, CAPACITY * 2);
+    times.push(Number(process.hrtime.bigint() - from) / 1e6);
+  }
+  return median(times.slice(LOOKS));
+}
+
+export async function held(rounds: number): Promise<Result> {
+  const result: Result = {
+    part: "held",
+    title: "A million flows held, userspace datapath",
+    unit: "",
+    cells: [],
+    ratios: [],
+    notes: [
+      "control: the longest of many answers of the API's socket (healthz, every 2 ms) while frames of all flows go on; it bounds the longest pause of the control thread from above.",
+    ],
+  };
+  const row = "Weir userspace";
+  for (let round = 0; round < rounds; round++) put(result, row, "sweep, ms", sweepOnce());
+  const bed = new Bed();
+  try {
+    const { lane, socket, child } = await weirServer(bed, "weir", {
+      flows: `{ max: ${CAPACITY}, maxPerPort: 100%, activeTimeout: 1h, idleTimeout: 1h }`,
+    });
+    let flows = 0;
+    for (let tries = 0; flows < FLOWS && tries < 30; tries++) {
+      await bed.frameRate(lane, FLOWS, 2);
+      flows = (JSON.parse((await get(socket, "/api/v1/flows?limit=1")).body) as { total: number }).total;
+    }
+    if (flows < FLOWS) throw new Error(`only ${flows} flows were made`);
+    for (let round = 0; round < rounds; round++) {
+      let longest = 0;
+      const load = { isOver: false };
+      const over = bed.frameRate(lane, FLOWS, 2).finally(() => (load.isOver = true));
+      while (!load.isOver) {
+        longest = Math.max(longest, (await get(socket, "/healthz")).ms);
+        await sleep(2);
+      }
+      await over;
+      put(result, row, "control, ms", longest);
+      const status = readFileSync(`/proc/${child}/status`, "utf8");
+      put(result, row, "resident, MB", Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1000);
+    }
+  } finally {
+    await bed.close();
+  }
+  const least = (what: string, column: string, unit: string, floor: number, goal: number): void =>
+    void result.ratios.push({
+      target: "P10",
+      what,
+      value: value(result, row, column),
+      unit,
+      floor,
+      goal,
+      atMost: true,
+    });
+  least("resident", "resident, MB", "MB", 400, 300);
+  least("sweep of all", "sweep, ms", "ms", 15, 10);
+  least("longest control-thread pause", "control, ms", "ms", 5, 2);
+  return result;
+}

@@ -1,0 +1,112 @@
+/**
+ * `npm run bench [-- words]`: the parts whose name holds a word (all without words), peers and Weir in turns, then
+ * tables here and a file in results/. `--rounds N` (5 at least for a result to keep), `--readme` writes README.md's
+ * section from the newest result that is there, and measures nothing.
+ */
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { projectRoot } from "../helpers/captures.ts";
+import { which } from "../helpers/needs.ts";
+import { frames } from "./p5-frames.ts";
+import { tcp } from "./p6-tcp.ts";
+import { captureFiles } from "./p7-captures.ts";
+import { held } from "./p10-held.ts";
+import { machine, markdown, type Machine, type Result } from "./table.ts";
+
+interface Part {
+  readonly name: string;
+  readonly run: (rounds: number) => Promise<Result>;
+  readonly needs: readonly string[];
+}
+
+const BED = ["gcc", "ip", "tc", "ping", "ovs-vswitchd", "ovsdb-server", "ovs-vsctl"];
+const PARTS: readonly Part[] = [
+  { name: "frames", run: frames, needs: BED },
+  { name: "tcp", run: tcp, needs: [...BED, "iperf3"] },
+  { name: "held", run: held, needs: ["gcc", "ip", "tc", "ping"] },
+  { name: "captures", run: captureFiles, needs: ["gcc", "softflowd", "nfpcapd", "nfcapd", "nfdump", "tshark"] },
+];
+
+interface Results {
+  readonly at: string;
+  readonly machine: Machine;
+  readonly rounds: number;
+  readonly results: Result[];
+}
+
+const FOLDER = join(projectRoot, "test/bench/results");
+const README = join(projectRoot, "README.md");
+const MARK = "<!-- bench -->";
+const MARK_END = "<!-- /bench -->";
+
+function render({ at, machine: on, rounds, results }: Results): string {
+  const where = `${on.cores} cores (${on.cpu}), Linux ${on.kernel}, Node ${on.node}`;
+  return [
+    `Measured ${at.slice(0, 10)} on ${where}; peers side by side in turns, medians of ${rounds} rounds, ratios round by round (\`npm run bench\`).`,
+    ...results.map(markdown),
+  ].join("\n\n");
+}
+
+/** Put the newest result between the marks of README.md. */
+function updateReadme(): void {
+  const newest = readdirSync(FOLDER)
+    .filter((name) => name.endsWith(".json"))
+    .toSorted()
+    .at(-1);
+  if (newest === undefined) throw new Error(`no result in ${FOLDER}`);
+  const text = readFileSync(README, "utf8");
+  const [from, to] = [text.indexOf(MARK), text.indexOf(MARK_END)];
+  if (from < 0 || to < from) throw new Error(`README.md has no ${MARK} … ${MARK_END}`);
+  const body = render(JSON.parse(readFileSync(join(FOLDER, newest), "utf8")) as Results);
+  writeFileSync(README, `${text.slice(0, from + MARK.length)}\n\n${body}\n\n${text.slice(to)}`);
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: "string", default: "5" },
+    readme: { type: "boolean", default: false },
+    discard: { type: "boolean", default: false },
+  },
+});
+
+if (values.readme) {
+  updateReadme();
+  process.exit(0);
+}
+
+const rounds = Number(values.rounds);
+if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds} is not a number of rounds`);
+const chosen = PARTS.filter((part) => positionals.length === 0 || positionals.some((word) => part.name.includes(word)));
+const results: Result[] = [];
+let failed = chosen.length === 0;
+for (const part of chosen) {
+  const missing = part.needs.filter((tool) => which(tool) === undefined);
+  if (process.getuid?.() !== 0) missing.push("root");
+  if (missing.length > 0) {
+    console.error(`${part.name}: not measured, needs ${missing.join(", ")}`);
+    failed = true;
+    continue;
+  }
+  console.error(`${part.name} ...`);
+  try {
+    const result = await part.run(rounds);
+    results.push(result);
+    console.log(`${markdown(result)}\n`);
+  } catch (error) {
+    console.error(`${part.name}: ${(error as Error).stack}`);
+    failed = true;
+  }
+}
+if (results.length > 0 && !values.discard) {
+  const at = new Date().toISOString();
+  mkdirSync(FOLDER, { recursive: true });
+  const path = join(FOLDER, `${at.slice(0, 19).replaceAll(":", "")}.json`);
+  writeFileSync(
+    path,
+    `${JSON.stringify({ at, machine: machine(), rounds, results } satisfies Results, undefined, 1)}\n`,
+  );
+  console.error(path);
+}
+process.exit(failed ? 1 : 0);
