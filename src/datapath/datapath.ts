@@ -84,6 +84,7 @@ export interface Datapath {
   readonly misses: MissSource;
   /** Now, in ns of the clock that stamps the slots. */
   nowNs(): number;
+  /** Rejects with an Error that names the fix; the number is then free again. */
   addPort(spec: PortSpec): Promise<void>;
   /** After this, no new slot has the port's number. */
   removePort(no: PortNo): Promise<void>;

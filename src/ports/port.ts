@@ -89,6 +89,8 @@ export interface Port {
   readonly pollFd?: number;
   /** Earliest time at which `receive` may find frames, ns, for ports without a descriptor; absent: poll often. */
   nextReceiveNs?(nowNs: number): number;
+  /** True: frames arrive through the thread's event loop (callbacks), which must turn for them. */
+  readonly needsTurn?: boolean;
   /** True: the port will never receive again (end of a file). */
   readonly ended?: boolean;
 }
@@ -116,5 +118,5 @@ export interface PortType<Options = any> {
   /** Ports that one entry of the configuration makes; absent: one, with the entry's name. Pure. */
   plan?(name: string, options: Options): PortPlan[];
   /** Make and attach. Throws an Error whose message names the fix. Runs in the datapath's thread. */
-  open(options: Options, env: OpenEnv): Port;
+  open(options: Options, env: OpenEnv): Port | Promise<Port>;
 }

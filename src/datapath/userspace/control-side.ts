@@ -1,0 +1,63 @@
+/** The control thread's side of the shared memory: what the in-thread and the worker datapath have in common. */
+import { KEY_WORDS } from "../../flow/key.ts";
+import type { CounterSnapshot } from "../../shm/counters.ts";
+import { CONTROL_OWN, CONTROL_WAKE, type FlowViews, releaseSlot } from "../../shm/memory.ts";
+import { wakeFd } from "../../sys/poll.ts";
+import type { Miss, Unattributed } from "../datapath.ts";
+
+// Words of FlowViews.control that are ours.
+/** 1 = the worker has called and the control thread has not looked yet. */
+export const CONTROL_ATTENTION = CONTROL_OWN;
+/** How many messages the control thread has posted. */
+export const CONTROL_MESSAGES = CONTROL_OWN + 1;
+/** Event descriptor + 1 that wakes the worker out of poll(2); 0 = it sleeps on CONTROL_WAKE. */
+export const CONTROL_WAKE_FD = CONTROL_OWN + 2;
+
+/** Control thread: a message was posted. */
+export function countMessage(control: Int32Array): void {
+  Atomics.add(control, CONTROL_MESSAGES, 1);
+}
+
+/** Control thread: wake the worker, however it sleeps. */
+export function wake(control: Int32Array): void {
+  if (Atomics.exchange(control, CONTROL_WAKE, 1) === 1) return;
+  Atomics.notify(control, CONTROL_WAKE);
+  const fd = Atomics.load(control, CONTROL_WAKE_FD) - 1;
+  if (fd >= 0) wakeFd(fd);
+}
+
+/** Misses waiting in the ring, oldest first, at most `limit`. */
+export function takeMisses(views: FlowViews, limit: number): Miss[] {
+  const { misses } = views;
+  const taken: Miss[] = [];
+  while (taken.length < limit) {
+    const at = misses.peek();
+    if (at < 0) break;
+    const word = at >>> 2;
+    taken.push({ id: misses.u32[word]!, key: misses.u32.slice(word + 1, word + 1 + KEY_WORDS) });
+    misses.release();
+  }
+  return taken;
+}
+
+/** Slots that the datapath has unlinked; appended to `out`. Returns how many. */
+export function takeQuiesced(views: FlowViews, out: number[]): number {
+  let count = 0;
+  for (let slot = views.quiesced.pop(); slot >= 0; slot = views.quiesced.pop()) {
+    out.push(slot);
+    count++;
+  }
+  return count;
+}
+
+export function release(views: FlowViews, slots: readonly number[]): void {
+  for (const slot of slots) releaseSlot(views.slots, views.free, slot);
+}
+
+export function readCounters(views: FlowViews, out: CounterSnapshot): CounterSnapshot {
+  return views.counters.snapshot(out);
+}
+
+export function readUnattributed(views: FlowViews): Unattributed[] {
+  return views.unattributed.read();
+}

@@ -1,0 +1,461 @@
+/**
+ * The userspace fast path: receive, parse, look up, count, sample, execute. One engine runs in one thread (a worker, or
+ * the caller's in replay and tests) and owns its flow table, rule cache and ports; what it tells the world it writes
+ * into shared memory.
+ *
+ * A frame's way, in the order of the code: `breathe` → `receive` (parse, count rx) → `decide` (flow table, else rule
+ * cache, else `miss`) → `Egress.execute` (outputs) → `settle` (disposition, flow, sample).
+ */
+import { countDropped, createFlow, hit, setRule, splitHigh, splitLow } from "../../flow/count.ts";
+import {
+  CAUSE_MISS_REFUSED,
+  CAUSE_NO_FLOW,
+  CAUSE_TABLE_FULL,
+  CONSUMED,
+  DROP_CPU_BACKLOG,
+  DROP_PKT_TOO_SMALL,
+  DROP_REASONS,
+  DROPPED,
+  OBSERVED,
+} from "../../flow/disposition.ts";
+import { KEY_ETH_DST, KEY_ETH_DST_SRC, KEY_VLAN, KEY_WORDS, TCI_PRESENT, TCI_VID } from "../../flow/key.ts";
+import { FACT_FAULT, FACT_L3_BYTES, FACT_L3_OFFSET, FACT_TCP_FLAGS, FACT_WORDS, parseKey } from "../../flow/parse.ts";
+import { createTable, find, type FlowTable, hashKey, insert, remove } from "../../flow/table.ts";
+import { type ActionBlock, disposition, outputCount, outputPort } from "../../pipeline/actions.ts";
+import { RuleCache } from "../../pipeline/classify.ts";
+import type { Port } from "../../ports/port.ts";
+import * as C from "../../shm/counters.ts";
+import type { FlowViews } from "../../shm/memory.ts";
+import type { RecordRing } from "../../shm/ring.ts";
+import { SAMPLE_KIND_DROP, SAMPLE_KIND_FLOW } from "../../shm/samples.ts";
+import { SLOT_GEN, SLOT_KEY, SLOT_RULE, SLOT_RULE_GEN, SLOT_WORDS } from "../../shm/slots.ts";
+import { MAX_MASKS, MAX_PORTS, MAX_RULES, type Miss, type RuleChange } from "../datapath.ts";
+import { type Attached, attachPort, refresh } from "./attached.ts";
+import { Egress } from "./egress.ts";
+import { createFrame, type Frame, measure } from "./frame.ts";
+import { Pending } from "./pending.ts";
+import { createFacts, Random, writeSample } from "./sampler.ts";
+import { TAG_HEADROOM } from "./tags.ts";
+
+/** Drop notices per port and window; the rest is counted. */
+const NOTICES_PER_WINDOW = 20;
+const NOTICE_WINDOW_NS = 100e6;
+/** Bytes of a refused frame that its notice carries. */
+const NOTICE_BYTES = 128;
+const NONE = -1;
+const NO_SLOT = 0xffffffff;
+
+/** What the thread's owner decides per frame, where it is the same thread (replay, tests). May be set later. */
+export interface EngineHooks {
+  /** Answers a miss at once. Absent: misses go to the ring and their frames wait. */
+  resolve?: ((miss: Miss) => RuleChange) | undefined;
+  /** Asked before a flow is hit; true = it was due and has been closed, so the frame makes a new one. */
+  closeIfDue?: ((slot: number, nowNs: number) => boolean) | undefined;
+}
+
+export interface EngineOptions {
+  readonly memory: FlowViews;
+  /** Of the flow hash and the sampling skips. */
+  readonly seed: number;
+  readonly hooks?: EngineHooks;
+}
+
+export class Engine {
+  readonly rules = new RuleCache(MAX_RULES, MAX_MASKS);
+  readonly table: FlowTable;
+  readonly memory: FlowViews;
+  private readonly hooks: EngineHooks;
+  private readonly pending = new Pending();
+  private readonly random: Random;
+  /** By port number; `known` keeps those that are gone while frames of theirs wait. */
+  private readonly byNo: (Attached | undefined)[] = Array.from({ length: MAX_PORTS }, () => undefined);
+  private readonly known: Attached[] = [];
+  private active: Attached[] = [];
+  private portsInUse = 1;
+  private maxFlowsPerPort = Number.MAX_SAFE_INTEGER;
+  /** Counters, private until committed. */
+  private readonly own = new Float64Array(MAX_PORTS * C.COUNTERS_PER_PORT);
+  private readonly egress = new Egress(this.byNo, this.own);
+  private isDirty = false;
+
+  // Scratch: the frame in hand, its key, its facts; a sample being written.
+  private readonly frame = createFrame();
+  private readonly key = new Uint32Array(KEY_WORDS);
+  private readonly facts = new Int32Array(FACT_WORDS);
+  private readonly sample = createFacts();
+
+  constructor(options: EngineOptions) {
+    this.hooks = options.hooks ?? {};
+    this.memory = options.memory;
+    this.random = new Random(options.seed);
+    this.table = createTable(options.memory.slots, () => this.random.next());
+  }
+
+  // ---- control: between batches -------------------------------------------------------------------------------------
+
+  attach(no: number, port: Port): void {
+    if (no < 1 || no >= MAX_PORTS) throw new RangeError(`port number ${no} is not in 1..${MAX_PORTS - 1}`);
+    const entry = attachPort(no, port);
+    this.byNo[no] = this.known[no] = entry;
+    this.portsInUse = Math.max(this.portsInUse, no + 1);
+    this.active = this.byNo.filter((one) => one !== undefined);
+    refresh(entry, this.own);
+    this.commit();
+  }
+
+  /** Close the port; its counters and flows stay. */
+  detach(no: number): void {
+    const entry = this.byNo[no];
+    if (entry === undefined) return;
+    this.byNo[no] = undefined;
+    this.active = this.byNo.filter((one) => one !== undefined);
+    refresh(entry, this.own);
+    entry.port.close();
+    this.commit();
+  }
+
+  get ports(): readonly Attached[] {
+    return this.active;
+  }
+
+  /** Read state, MTU and losses of every device: a few times a second. */
+  refreshPorts(): void {
+    for (const entry of this.active) refresh(entry, this.own);
+    this.commit();
+  }
+
+  apply(change: RuleChange): void {
+    this.rules.apply(change);
+    for (const { port, rate, header } of change.sampling ?? []) {
+      const entry = this.byNo[port];
+      if (entry === undefined) continue;
+      entry.rate = rate;
+      entry.header = header;
+      entry.skip = rate > 0 ? this.random.skip(rate) : 0;
+    }
+    for (const { port, up } of change.enabled ?? []) {
+      const entry = this.byNo[port];
+      if (entry === undefined) continue;
+      entry.enabled = up;
+      refresh(entry, this.own);
+    }
+    if (change.limits !== undefined) this.maxFlowsPerPort = change.limits.maxFlowsPerPort;
+    for (const { miss, refuse } of change.resume ?? []) this.resume(miss, refuse ?? 0);
+  }
+
+  /** Send a frame through actions, as the switch's own: counted where it leaves, received nowhere. */
+  inject(bytes: Uint8Array, actions: ActionBlock): void {
+    const { frame } = this;
+    frame.bytes = new Uint8Array(TAG_HEADROOM + bytes.length);
+    frame.bytes.set(bytes, TAG_HEADROOM);
+    frame.offset = TAG_HEADROOM;
+    frame.captured = frame.length = bytes.length;
+    frame.gsoSize = frame.gsoHeaders = 0;
+    frame.vnet = false;
+    measure(frame, 0, 0);
+    this.egress.execute(actions, frame, 0);
+    this.flush();
+    this.commit();
+  }
+
+  /** Unlink the slots that the control thread retires, and answer: after this no frame can touch them. */
+  serveRetire(): void {
+    const { retire, quiesced, slots } = this.memory;
+    for (let slot = retire.pop(); slot >= 0; slot = retire.pop()) {
+      const port = slots.u32[slot * SLOT_WORDS + SLOT_KEY]! >>> 16;
+      remove(this.table, slot);
+      this.own[port * C.COUNTERS_PER_PORT + C.C_FLOWS]! -= 1;
+      this.isDirty = true;
+      if (!quiesced.push(slot)) throw new Error("the quiesced ring must hold every slot");
+    }
+  }
+
+  // ---- the loop -------------------------------------------------------------------------------------------------------
+
+  /** One batch from every port. Returns how many frames came. */
+  breathe(nowNs: number): number {
+    let frames = 0;
+    for (const entry of this.active) {
+      if (!entry.enabled) continue;
+      const count = entry.port.receive(entry.batch, nowNs);
+      if (count > 0) this.receive(entry, count, nowNs);
+      frames += count;
+    }
+    this.serveRetire();
+    if (frames > 0) this.flush();
+    if (this.isDirty) this.commit();
+    return frames;
+  }
+
+  /** Make the private counters visible. */
+  commit(): void {
+    this.memory.counters.commit(this.own, this.portsInUse);
+    this.isDirty = false;
+  }
+
+  private flush(): void {
+    for (const entry of this.active) {
+      if (!entry.dirty) continue;
+      entry.dirty = false;
+      entry.port.flush();
+    }
+  }
+
+  private receive(entry: Attached, count: number, nowNs: number): void {
+    const { batch } = entry;
+    const { frame } = this;
+    for (let n = 0; n < count; n++) {
+      frame.port = entry.no;
+      frame.bytes = batch.bytes;
+      frame.offset = batch.offset[n]!;
+      frame.captured = batch.captured[n]!;
+      frame.length = batch.length[n]!;
+      const stamp = batch.timeNs[n]!;
+      const at = stamp === 0 ? nowNs : stamp;
+      if (at !== frame.timeNs) stampFrame(frame, at);
+      frame.gsoSize = batch.gsoSize[n]!;
+      frame.gsoHeaders = batch.gsoHeaders[n]!;
+      frame.vnet = batch.vnet;
+      this.take(entry);
+    }
+    this.isDirty = true;
+  }
+
+  /** Parse and count the frame in hand as received, then decide it. */
+  private take(entry: Attached): void {
+    const { frame, key, facts, own } = this;
+    const { base } = entry;
+    const isWhole = parseKey(frame.bytes, frame.offset, frame.captured, frame.length, frame.port, key, facts);
+    measure(frame, facts[FACT_L3_BYTES]!, facts[FACT_L3_OFFSET]!);
+    own[base + C.C_RX_PACKETS]! += frame.packets;
+    own[base + C.C_RX_BYTES]! += frame.wireBytes;
+    if (!isWhole) {
+      this.refuse(entry, DROP_PKT_TOO_SMALL, CAUSE_NO_FLOW);
+      return;
+    }
+    if ((key[KEY_ETH_DST]! & 0x01000000) !== 0) {
+      const isBroadcast = key[KEY_ETH_DST] === 0xffffffff && key[KEY_ETH_DST_SRC]! >>> 16 === 0xffff;
+      own[base + (isBroadcast ? C.C_RX_BROADCAST : C.C_RX_MULTICAST)]! += frame.packets;
+    }
+    const fault = facts[FACT_FAULT]!;
+    if (fault !== 0) own[base + C.C_FAULT + fault]! += frame.packets;
+    this.decide(entry);
+  }
+
+  /** Find or make the flow of the frame in hand, execute its rule, settle. Its key is parsed, its reception counted. */
+  private decide(entry: Attached): void {
+    const { key, table, rules, frame } = this;
+    const { u32 } = this.memory.slots;
+    const hash = hashKey(table, key);
+    let slot = find(table, key, hash);
+    const { closeIfDue } = this.hooks;
+    if (slot >= 0 && closeIfDue !== undefined && closeIfDue(slot, frame.timeNs)) slot = NONE;
+    let rule = slot >= 0 ? u32[slot * SLOT_WORDS + SLOT_RULE]! : 0;
+    if (slot < 0 || rules.genByIndex[rule] !== u32[slot * SLOT_WORDS + SLOT_RULE_GEN]) {
+      rule = rules.lookup(key);
+      if (rule >= 0) this.own[entry.base + C.C_RULE_HITS]! += 1;
+      else rule = this.miss(entry);
+      if (rule < 0) return;
+      const gen = rules.genByIndex[rule]!;
+      if (slot < 0) slot = this.create(entry, hash, rule, gen);
+      else setRule(this.memory.slots, slot, rule, gen);
+    }
+    const actions = rules.actionsByIndex[rule]!;
+    const reason = this.egress.execute(actions, frame, key[KEY_VLAN]! >>> 16);
+    this.settle(entry, actions, reason, slot);
+  }
+
+  /** A slot for the key in hand, or -1: the table is full, or the port has its share. */
+  private create(entry: Attached, hash: number, rule: number, gen: number): number {
+    const { own, memory } = this;
+    if (own[entry.base + C.C_FLOWS]! >= this.maxFlowsPerPort) return NONE;
+    const { timeLow, timeHigh } = this.frame;
+    const slot = createFlow(memory.slots, memory.free, this.key, rule, gen, timeLow, timeHigh);
+    if (slot < 0) return NONE;
+    insert(this.table, slot, hash);
+    own[entry.base + C.C_FLOWS]! += 1;
+    own[entry.base + C.C_FLOWS_CREATED]! += 1;
+    return slot;
+  }
+
+  /** Count what became of the frame in hand: the port's disposition, the flow, perhaps a sample or a notice. */
+  private settle(entry: Attached, actions: ActionBlock, reason: number, slot: number): void {
+    const { own, frame, memory } = this;
+    const what = reason !== 0 ? DROPPED : disposition(actions);
+    this.countDisposition(entry.base, what, reason);
+    if (slot >= 0) {
+      const { packets, wireBytes, l3Bytes, timeLow, timeHigh } = frame;
+      if (reason !== 0) countDropped(memory.slots, slot, packets, wireBytes, reason);
+      hit(memory.slots, slot, packets, wireBytes, l3Bytes, this.facts[FACT_TCP_FLAGS]!, timeLow, timeHigh);
+    } else this.unattributed(entry.base, CAUSE_TABLE_FULL);
+    if (entry.rate > 0) {
+      own[entry.base + C.C_SAMPLE_POOL]! += frame.packets;
+      entry.skip -= frame.packets;
+      if (entry.skip <= 0) this.takeSample(entry, what, reason, actions, slot);
+    }
+    if (reason !== 0) this.notice(entry, reason, slot);
+  }
+
+  private countDisposition(base: number, what: number, reason: number): void {
+    const { own, frame } = this;
+    if (what === DROPPED) {
+      own[base + C.C_DROPPED]! += frame.packets;
+      own[base + C.C_DROPPED_BYTES]! += frame.wireBytes;
+      own[base + C.C_DROP_REASON + reason]! += frame.packets;
+      return;
+    }
+    const at = base + (what === CONSUMED ? C.C_CONSUMED : what === OBSERVED ? C.C_OBSERVED : C.C_FORWARDED);
+    own[at]! += frame.packets;
+    own[at + 1]! += frame.wireBytes;
+  }
+
+  private unattributed(base: number, cause: number): void {
+    const { own, frame } = this;
+    own[base + C.C_UNATTRIBUTED + cause]! += frame.packets;
+    own[base + C.C_UNATTRIBUTED_BYTES + cause]! += frame.wireBytes;
+    const tci = this.key[KEY_VLAN]! >>> 16;
+    const vlan = (tci & TCI_PRESENT) === 0 || cause === CAUSE_NO_FLOW ? 0 : tci & TCI_VID;
+    this.memory.unattributed.add(frame.port, vlan, frame.packets, frame.wireBytes, frame.l3Bytes);
+  }
+
+  /** Refuse the frame in hand without a flow. */
+  private refuse(entry: Attached, reason: number, cause: number): void {
+    this.countDisposition(entry.base, DROPPED, reason);
+    this.unattributed(entry.base, cause);
+    if (entry.rate > 0) {
+      this.own[entry.base + C.C_SAMPLE_POOL]! += this.frame.packets;
+      entry.skip -= this.frame.packets;
+      if (entry.skip <= 0) this.takeSample(entry, DROPPED, reason, undefined, NONE);
+    }
+    this.notice(entry, reason, NONE);
+  }
+
+  // ---- samples and notices --------------------------------------------------------------------------------------------
+
+  private takeSample(
+    entry: Attached,
+    what: number,
+    reason: number,
+    actions: ActionBlock | undefined,
+    slot: number,
+  ): void {
+    const { sample, own } = this;
+    entry.skip = this.random.skip(entry.rate);
+    sample.kind = SAMPLE_KIND_FLOW;
+    sample.disposition = what;
+    sample.outputs = actions === undefined || reason !== 0 ? 0 : outputCount(actions);
+    sample.outputPort = sample.outputs === 0 ? 0 : outputPort(actions!, 0);
+    sample.outTci = sample.outputs === 0 ? 0 : this.egress.outTci;
+    const isKept = this.write(this.memory.samples, entry, reason, slot, entry.header);
+    own[entry.base + (isKept ? C.C_SAMPLES : C.C_SAMPLE_DROPS)]! += 1;
+  }
+
+  private notice(entry: Attached, reason: number, slot: number): void {
+    if (DROP_REASONS[reason]!.class === "expected") return;
+    if (this.frame.timeNs - entry.noticeWindowNs >= NOTICE_WINDOW_NS || this.frame.timeNs < entry.noticeWindowNs) {
+      entry.noticeWindowNs = this.frame.timeNs;
+      entry.notices = 0;
+    }
+    const { sample, own } = this;
+    sample.kind = SAMPLE_KIND_DROP;
+    sample.disposition = DROPPED;
+    sample.outputs = sample.outputPort = sample.outTci = 0;
+    const isKept =
+      ++entry.notices <= NOTICES_PER_WINDOW && this.write(this.memory.notices, entry, reason, slot, NOTICE_BYTES);
+    own[entry.base + (isKept ? C.C_NOTICES : C.C_NOTICES_LOST)]! += 1;
+  }
+
+  private write(ring: RecordRing, entry: Attached, reason: number, slot: number, bytes: number): boolean {
+    const { sample, frame, own, memory } = this;
+    const gso = frame.gsoSize > 0;
+    sample.timeNs = frame.timeNs;
+    sample.pool = own[entry.base + C.C_SAMPLE_POOL]!;
+    sample.drops = own[entry.base + C.C_SAMPLE_DROPS]!;
+    sample.port = frame.port;
+    sample.rate = entry.rate;
+    sample.segments = frame.packets;
+    sample.wireLength = gso ? Math.min(frame.length, frame.gsoHeaders + frame.gsoSize) : frame.length;
+    sample.reason = reason;
+    sample.inTci = this.key[KEY_VLAN]! >>> 16;
+    sample.slot = slot >= 0 ? slot : NO_SLOT;
+    sample.gen = slot >= 0 ? memory.slots.u32[slot * SLOT_WORDS + SLOT_GEN]! : NO_SLOT;
+    return writeSample(ring, sample, frame.bytes, frame.offset, Math.min(frame.captured, bytes));
+  }
+
+  // ---- misses -----------------------------------------------------------------------------------------------------------
+
+  /** No rule: ask the pipeline. Returns the rule where the answer comes at once, else -1: the frame waits or is refused. */
+  private miss(entry: Attached): number {
+    const { key, own, frame } = this;
+    own[entry.base + C.C_MISSES]! += 1;
+    if (this.hooks.resolve !== undefined) {
+      const change = this.hooks.resolve({ id: NONE, key: key.slice() });
+      this.apply(change);
+      const rule = this.rules.lookup(key);
+      if (rule < 0) {
+        const refused = change.resume?.find((one) => one.miss === NONE)?.refuse;
+        this.refuse(entry, refused ?? DROP_CPU_BACKLOG, CAUSE_MISS_REFUSED);
+      }
+      return rule;
+    }
+    if (this.wait()) {
+      own[entry.base + C.C_PENDING]! += frame.packets;
+      own[entry.base + C.C_PENDING_BYTES]! += frame.wireBytes;
+    } else this.refuse(entry, DROP_CPU_BACKLOG, CAUSE_MISS_REFUSED);
+    return NONE;
+  }
+
+  /** Keep the frame in hand until its rule comes. False: no room, here or in the ring of questions. */
+  private wait(): boolean {
+    const { pending, frame, key } = this;
+    const waiting = pending.find(key);
+    if (waiting >= 0) return pending.add(waiting, frame);
+    const miss = pending.open(key);
+    if (miss < 0) return false;
+    if (pending.add(miss, frame) && this.ask(miss)) return true;
+    for (let cell = pending.close(miss); cell >= 0;) {
+      const next = pending.next(cell);
+      pending.release(cell);
+      cell = next;
+    }
+    return false;
+  }
+
+  /** Put the question into its ring: miss, then key. */
+  private ask(miss: number): boolean {
+    const { misses } = this.memory;
+    const at = misses.reserve(4 + KEY_WORDS * 4);
+    if (at < 0) return false;
+    misses.u32[at >>> 2] = miss;
+    misses.u32.set(this.key, (at >>> 2) + 1);
+    misses.commit();
+    return true;
+  }
+
+  /** The pipeline has answered: decide the waiting frames, or refuse them. */
+  private resume(miss: number, refused: number): void {
+    const { pending, frame, own } = this;
+    if (!pending.isOpen(miss)) return;
+    for (let cell = pending.close(miss); cell >= 0;) {
+      const next = pending.read(cell, frame);
+      stampFrame(frame, frame.timeNs);
+      const entry = this.known[frame.port]!;
+      parseKey(frame.bytes, frame.offset, frame.captured, frame.length, frame.port, this.key, this.facts);
+      measure(frame, this.facts[FACT_L3_BYTES]!, this.facts[FACT_L3_OFFSET]!);
+      own[entry.base + C.C_PENDING]! -= frame.packets;
+      own[entry.base + C.C_PENDING_BYTES]! -= frame.wireBytes;
+      if (refused !== 0) this.refuse(entry, refused, CAUSE_MISS_REFUSED);
+      else this.decide(entry);
+      pending.release(cell);
+      cell = next;
+    }
+    this.flush();
+    this.isDirty = true;
+  }
+}
+
+function stampFrame(frame: Frame, timeNs: number): void {
+  frame.timeNs = timeNs;
+  frame.timeLow = splitLow(timeNs);
+  frame.timeHigh = splitHigh(timeNs);
+}
