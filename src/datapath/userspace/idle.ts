@@ -36,7 +36,10 @@ export function createIdle(control: Int32Array): Idle {
     needsTurn: false,
     watch(now) {
       ports = now;
-      const fds = ports.filter((entry) => entry.enabled).map(({ port }) => port.pollFd ?? -1).filter((fd) => fd >= 0);
+      const fds = ports
+        .filter((entry) => entry.enabled)
+        .map(({ port }) => port.pollFd ?? -1)
+        .filter((fd) => fd >= 0);
       (this as { needsTurn: boolean }).needsTurn = ports.some(({ port }) => port.needsTurn === true);
       const text = fds.join(",");
       if (text === watched) return;
@@ -48,7 +51,7 @@ export function createIdle(control: Int32Array): Idle {
       poller?.set(fds);
     },
     sleep(nowNs, limitMs) {
-      const ms = (this.needsTurn ? 0 : timeoutMs(nowNs, limitMs));
+      const ms = this.needsTurn ? 0 : timeoutMs(nowNs, limitMs);
       if (ms <= 0) return;
       const woken = Atomics.exchange(control, CONTROL_WAKE, 0);
       if (woken !== 0) return;

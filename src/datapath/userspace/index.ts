@@ -12,7 +12,16 @@ import type { RecordRing } from "../../shm/ring.ts";
 import type { FlowSlots } from "../../shm/slots.ts";
 import type { Datapath, Generation, MissSource, PortNo, PortSpec, RuleChange, Unattributed } from "../datapath.ts";
 import { monotonicNs } from "./clock.ts";
-import { CONTROL_ATTENTION, readCounters, readUnattributed, release, takeMisses, takeQuiesced, wake, countMessage } from "./control-side.ts";
+import {
+  CONTROL_ATTENTION,
+  readCounters,
+  readUnattributed,
+  release,
+  takeMisses,
+  takeQuiesced,
+  wake,
+  countMessage,
+} from "./control-side.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
 
 export interface UserspaceOptions extends FlowMemoryOptions {

@@ -8,7 +8,16 @@ import type { CounterSnapshot } from "../../shm/counters.ts";
 import { attach, createFlowMemory, type FlowMemoryOptions, type FlowViews } from "../../shm/memory.ts";
 import type { RecordRing } from "../../shm/ring.ts";
 import type { FlowSlots } from "../../shm/slots.ts";
-import type { Datapath, Generation, Miss, MissSource, PortNo, PortSpec, RuleChange, Unattributed } from "../datapath.ts";
+import type {
+  Datapath,
+  Generation,
+  Miss,
+  MissSource,
+  PortNo,
+  PortSpec,
+  RuleChange,
+  Unattributed,
+} from "../datapath.ts";
 import { readCounters, readUnattributed, release, takeMisses, takeQuiesced } from "./control-side.ts";
 import { Engine } from "./engine.ts";
 
