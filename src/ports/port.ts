@@ -118,5 +118,7 @@ export interface PortType<Options = any> {
   /** Ports that one entry of the configuration makes; absent: one, with the entry's name. Pure. */
   plan?(name: string, options: Options): PortPlan[];
   /** Make and attach. Throws an Error whose message names the fix. Runs in the datapath's thread. */
-  open(options: Options, env: OpenEnv): Port | Promise<Port>;
+  open(options: Options, env: OpenEnv): Port;
+  /** Bring in optional parts (a native package) before the first `open`. Rejects with an Error that names the fix. */
+  prepare?(): Promise<void>;
 }

@@ -1,30 +1,8 @@
 /** The control thread's side of the shared memory: what the in-thread and the worker datapath have in common. */
 import { KEY_WORDS } from "../../flow/key.ts";
 import type { CounterSnapshot } from "../../shm/counters.ts";
-import { CONTROL_OWN, CONTROL_WAKE, type FlowViews, releaseSlot } from "../../shm/memory.ts";
-import { wakeFd } from "../../sys/poll.ts";
+import { type FlowViews, releaseSlot } from "../../shm/memory.ts";
 import type { Miss, Unattributed } from "../datapath.ts";
-
-// Words of FlowViews.control that are ours.
-/** 1 = the worker has called and the control thread has not looked yet. */
-export const CONTROL_ATTENTION = CONTROL_OWN;
-/** How many messages the control thread has posted. */
-export const CONTROL_MESSAGES = CONTROL_OWN + 1;
-/** Event descriptor + 1 that wakes the worker out of poll(2); 0 = it sleeps on CONTROL_WAKE. */
-export const CONTROL_WAKE_FD = CONTROL_OWN + 2;
-
-/** Control thread: a message was posted. */
-export function countMessage(control: Int32Array): void {
-  Atomics.add(control, CONTROL_MESSAGES, 1);
-}
-
-/** Control thread: wake the worker, however it sleeps. */
-export function wake(control: Int32Array): void {
-  if (Atomics.exchange(control, CONTROL_WAKE, 1) === 1) return;
-  Atomics.notify(control, CONTROL_WAKE);
-  const fd = Atomics.load(control, CONTROL_WAKE_FD) - 1;
-  if (fd >= 0) wakeFd(fd);
-}
 
 /** Misses waiting in the ring, oldest first, at most `limit`. */
 export function takeMisses(views: FlowViews, limit: number): Miss[] {

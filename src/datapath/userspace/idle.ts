@@ -5,58 +5,54 @@
 import { CONTROL_WAKE } from "../../shm/memory.ts";
 import { createPoller, type Poller } from "../../sys/poll.ts";
 import type { Attached } from "./attached.ts";
-import { CONTROL_WAKE_FD } from "./control-side.ts";
+import { CONTROL_WAKE_FD } from "./wake.ts";
 
-export interface Idle {
-  /** The ports have changed. */
-  watch(ports: readonly Attached[]): void;
-  /** Sleep at most `limitMs`. */
-  sleep(nowNs: number, limitMs: number): void;
-  /** A port needs the thread's event loop to turn (libpcap's callbacks). */
-  readonly needsTurn: boolean;
-}
+/** A port without a descriptor and without a time of its own is asked again after this. */
+const ASK_AGAIN_NS = 1e6;
 
-export function createIdle(control: Int32Array): Idle {
-  let ports: readonly Attached[] = [];
-  let poller: Poller | undefined;
-  let watched = "";
+export class Idle {
+  /** A port needs the thread's event loop to turn (callbacks of a library). */
+  needsTurn = false;
+  private readonly control: Int32Array;
+  private ports: readonly Attached[] = [];
+  private poller: Poller | undefined;
+  private watched = "";
 
-  /** When a port without a descriptor wants to be asked again, ms from now. */
-  function timeoutMs(nowNs: number, limitMs: number): number {
-    let limit = limitMs;
-    for (const { port, enabled } of ports) {
-      if (!enabled || port.ended || (port.pollFd ?? -1) >= 0) continue;
-      const next = port.nextReceiveNs === undefined ? nowNs + 1e6 : port.nextReceiveNs(nowNs);
-      limit = Math.min(limit, (next - nowNs) / 1e6);
-    }
-    return limit;
+  constructor(control: Int32Array) {
+    this.control = control;
   }
 
-  return {
-    needsTurn: false,
-    watch(now) {
-      ports = now;
-      const fds = ports
-        .filter((entry) => entry.enabled)
-        .map(({ port }) => port.pollFd ?? -1)
-        .filter((fd) => fd >= 0);
-      (this as { needsTurn: boolean }).needsTurn = ports.some(({ port }) => port.needsTurn === true);
-      const text = fds.join(",");
-      if (text === watched) return;
-      watched = text;
-      if (fds.length > 0 && poller === undefined) {
-        poller = createPoller();
-        Atomics.store(control, CONTROL_WAKE_FD, poller.wakeFd + 1);
-      }
-      poller?.set(fds);
-    },
-    sleep(nowNs, limitMs) {
-      const ms = this.needsTurn ? 0 : timeoutMs(nowNs, limitMs);
-      if (ms <= 0) return;
-      const woken = Atomics.exchange(control, CONTROL_WAKE, 0);
-      if (woken !== 0) return;
-      if (watched !== "") poller!.wait(ms);
-      else Atomics.wait(control, CONTROL_WAKE, 0, ms);
-    },
-  };
+  /** The ports, or their descriptors, may have changed. */
+  watch(ports: readonly Attached[]): void {
+    this.ports = ports.filter(({ enabled, port }) => enabled && port.ended !== true);
+    this.needsTurn = this.ports.some(({ port }) => port.needsTurn === true);
+    const fds = this.ports.map(({ port }) => port.pollFd ?? -1).filter((fd) => fd >= 0);
+    const text = fds.join();
+    if (text === this.watched) return;
+    this.watched = text;
+    if (this.poller === undefined) {
+      this.poller = createPoller();
+      Atomics.store(this.control, CONTROL_WAKE_FD, this.poller.wakeFd + 1);
+    }
+    this.poller.set(Int32Array.from(fds));
+  }
+
+  /** Sleep at most `limitMs`; not at all where the event loop must turn. */
+  sleep(nowNs: number, limitMs: number): void {
+    if (this.needsTurn) return;
+    const ms = Math.min(limitMs, this.nextMs(nowNs));
+    if (ms <= 0 || Atomics.exchange(this.control, CONTROL_WAKE, 0) !== 0) return;
+    if (this.watched !== "") this.poller!.wait(ms);
+    else Atomics.wait(this.control, CONTROL_WAKE, 0, ms);
+  }
+
+  /** When the first port without a descriptor wants to be asked, ms from now. */
+  private nextMs(nowNs: number): number {
+    let next = Infinity;
+    for (const { port } of this.ports) {
+      if ((port.pollFd ?? -1) >= 0) continue;
+      next = Math.min(next, port.nextReceiveNs === undefined ? nowNs + ASK_AGAIN_NS : port.nextReceiveNs(nowNs));
+    }
+    return (next - nowNs) / 1e6;
+  }
 }

@@ -8,21 +8,13 @@ import type { ActionBlock } from "../../pipeline/actions.ts";
 import type { PortStatus } from "../../ports/port.ts";
 import type { CounterSnapshot } from "../../shm/counters.ts";
 import { attach, CONTROL_APPLIED, createFlowMemory, type FlowMemoryOptions, type FlowViews } from "../../shm/memory.ts";
-import type { RecordRing } from "../../shm/ring.ts";
+import type { RecordRing, WordRing } from "../../shm/ring.ts";
 import type { FlowSlots } from "../../shm/slots.ts";
 import type { Datapath, Generation, MissSource, PortNo, PortSpec, RuleChange, Unattributed } from "../datapath.ts";
 import { monotonicNs } from "./clock.ts";
-import {
-  CONTROL_ATTENTION,
-  readCounters,
-  readUnattributed,
-  release,
-  takeMisses,
-  takeQuiesced,
-  wake,
-  countMessage,
-} from "./control-side.ts";
+import { readCounters, readUnattributed, release, takeMisses, takeQuiesced } from "./control-side.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
+import { CONTROL_ATTENTION, countMessage, wake } from "./wake.ts";
 
 export interface UserspaceOptions extends FlowMemoryOptions {
   readonly bridge: string;
@@ -38,6 +30,7 @@ export interface UserspaceOptions extends FlowMemoryOptions {
 export class UserspaceDatapath implements Datapath {
   readonly kind = "userspace";
   readonly slots: FlowSlots;
+  readonly free: WordRing;
   readonly samples: RecordRing;
   readonly notices: RecordRing;
   readonly misses: MissSource;
@@ -55,6 +48,7 @@ export class UserspaceDatapath implements Datapath {
     const memory = createFlowMemory(options);
     this.views = attach(memory);
     this.slots = this.views.slots;
+    this.free = this.views.free;
     this.samples = this.views.samples;
     this.notices = this.views.notices;
     this.misses = { take: (limit) => takeMisses(this.views, limit) };

@@ -6,7 +6,7 @@ import type { ActionBlock } from "../../pipeline/actions.ts";
 import type { Port, PortStatus } from "../../ports/port.ts";
 import type { CounterSnapshot } from "../../shm/counters.ts";
 import { attach, createFlowMemory, type FlowMemoryOptions, type FlowViews } from "../../shm/memory.ts";
-import type { RecordRing } from "../../shm/ring.ts";
+import type { RecordRing, WordRing } from "../../shm/ring.ts";
 import type { FlowSlots } from "../../shm/slots.ts";
 import type {
   Datapath,
@@ -24,12 +24,13 @@ import { Engine } from "./engine.ts";
 export interface LocalOptions extends FlowMemoryOptions {
   readonly seed: number;
   /** Makes the port of a spec. */
-  readonly open: (spec: PortSpec) => Port | Promise<Port>;
+  readonly open: (spec: PortSpec) => Port;
 }
 
 export class LocalDatapath implements Datapath {
   readonly kind = "userspace";
   readonly slots: FlowSlots;
+  readonly free: WordRing;
   readonly samples: RecordRing;
   readonly notices: RecordRing;
   readonly misses: MissSource;
@@ -48,6 +49,7 @@ export class LocalDatapath implements Datapath {
     this.open = options.open;
     this.engine = new Engine({ memory: this.views, seed: options.seed, hooks: this });
     this.slots = this.views.slots;
+    this.free = this.views.free;
     this.samples = this.views.samples;
     this.notices = this.views.notices;
     this.misses = { take: (limit) => takeMisses(this.views, limit) };

@@ -9,9 +9,9 @@ import { portTypes } from "../../registry.gen.ts";
 import { attach, CONTROL_APPLIED } from "../../shm/memory.ts";
 import type { PortNo, PortSpec } from "../datapath.ts";
 import { monotonicNs } from "./clock.ts";
-import { CONTROL_ATTENTION, CONTROL_MESSAGES } from "./control-side.ts";
+import { CONTROL_ATTENTION, CONTROL_MESSAGES } from "./wake.ts";
 import { Engine } from "./engine.ts";
-import { createIdle } from "./idle.ts";
+import { Idle } from "./idle.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
 
 const STATUS_EVERY_NS = 500e6;
@@ -22,7 +22,7 @@ async function run(start: WorkerStart): Promise<void> {
   const control = parentPort!;
   const views = attach(start.memory);
   const engine = new Engine({ memory: views, seed: start.seed });
-  const idle = createIdle(views.control);
+  const idle = new Idle(views.control);
   const say = (message: FromWorker): void => control.postMessage(message);
   const statuses = new Map<PortNo, string>();
   let isRunning = true;
@@ -35,7 +35,8 @@ async function run(start: WorkerStart): Promise<void> {
     if (load === undefined) throw new Error(`there is no port type ${spec.type}`);
     const type = await load();
     const env = { name: spec.name, bridge: start.bridge, baseDir: start.baseDir, nowNs: monotonicNs() };
-    engine.attach(spec.no, await type.open(spec.options, env));
+    await type.prepare?.();
+    engine.attach(spec.no, type.open(spec.options, env));
     idle.watch(engine.ports);
     tellStatus();
   }
@@ -88,11 +89,9 @@ async function run(start: WorkerStart): Promise<void> {
     }
   }
 
-  /** Every message that is there, in order. The counter spares an idle look into the port. */
+  /** Every message that is there, in order. */
   async function obeyAll(): Promise<void> {
-    const sent = Atomics.load(views.control, CONTROL_MESSAGES);
-    if (sent === seen) return;
-    seen = sent;
+    seen = Atomics.load(views.control, CONTROL_MESSAGES);
     for (let got = receiveMessageOnPort(control); got !== undefined; got = receiveMessageOnPort(control))
       await obey(got.message as ToWorker);
   }
@@ -104,7 +103,7 @@ async function run(start: WorkerStart): Promise<void> {
   }
 
   while (isRunning) {
-    await obeyAll();
+    if (Atomics.load(views.control, CONTROL_MESSAGES) !== seen) await obeyAll();
     const now = monotonicNs();
     const frames = engine.breathe(now);
     if (now - statusNs >= STATUS_EVERY_NS) {
