@@ -11,7 +11,6 @@ const ALLOWED: Record<string, readonly string[]> = {
   "src/wire": [],
   "src/shm": [],
   "src/sys": [],
-  "src/text": [],
   "src/flow": ["src/shm", "src/wire", "src/text"],
   "src/pipeline": ["src/flow", "src/wire", "type:src/datapath/datapath.ts"],
   "src/ports": ["src/wire", "src/sys", "src/text", "type:src/flow", "src/ports/port.ts"],
