@@ -13,7 +13,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   "src/sys": [],
   "src/flow": ["src/shm", "src/wire", "src/text"],
   "src/pipeline": ["src/flow", "src/wire", "type:src/datapath/datapath.ts"],
-  "src/ports": ["src/wire", "src/sys", "src/text", "type:src/flow", "src/ports/port.ts"],
+  "src/ports": ["src/wire", "src/sys", "src/text", "type:src/flow", "src/ports/port.ts", "src/ports/device/"],
   "src/datapath": [
     "src/pipeline/actions.ts",
     "src/pipeline/classify.ts",

@@ -34,6 +34,9 @@ export interface PacketBatch {
 
 export const VNET_BYTES = 10;
 
+/** Bytes of a frame that `transmit` has copied when it returns: tags may be changed in place behind its back. */
+export const TRANSMIT_HEAD = 64;
+
 export function createBatch(capacity: number): PacketBatch {
   return {
     capacity,
@@ -77,7 +80,8 @@ export interface Port {
   /**
    * Queue one frame. `captured` bytes stand at `bytes[offset]`; the frame is `length` long (longer only where a capture
    * cut it). With `vnet`, VNET_BYTES of virtio-net header stand before it and describe it. False: not sent, the caller
-   * counts; the bytes are copied or sent before this returns.
+   * counts. The virtio-net header and the first TRANSMIT_HEAD bytes are copied before this returns; what is behind them
+   * may be read until `flush` where `bytes` is another port's batch: flush every port before that port's next `receive`.
    */
   transmit(bytes: Uint8Array, offset: number, captured: number, length: number, vnet: boolean): boolean;
   /** Hand everything queued to the device. */
@@ -87,6 +91,8 @@ export interface Port {
   close(): void;
   /** File descriptor that is readable when `receive` would find frames, for the idle wait; absent or -1: none. */
   readonly pollFd?: number;
+  /** All of them, where one is not enough (the same for the port's whole life; `pollFd` is then the first). */
+  readonly pollFds?: readonly number[];
   /** Earliest time at which `receive` may find frames, ns, for ports without a descriptor; absent: poll often. */
   nextReceiveNs?(nowNs: number): number;
   /** True: frames arrive through the thread's event loop (callbacks), which must turn for them. */
@@ -110,6 +116,8 @@ export interface OpenEnv {
   /** Where files may be found: the configuration's directory. */
   readonly baseDir: string;
   readonly nowNs: number;
+  /** What the bridge is: it forwards (default), or only looks on. */
+  readonly mode?: "switch" | "observe";
 }
 
 export interface PortType<Options = any> {

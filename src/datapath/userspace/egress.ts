@@ -97,6 +97,8 @@ export class Egress {
     const shift = applyTag(bytes, offset, operation, tci, tpid, vnet);
     const isSent = entry.port.transmit(bytes, offset + shift, captured - shift, length - shift, vnet);
     undoTag(bytes, offset);
+    // What is behind a frame's head may be read until the flush, and the next frame may want the scratch.
+    if (bytes === this.scratch) entry.port.flush();
     return isSent;
   }
 }

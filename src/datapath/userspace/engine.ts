@@ -446,10 +446,15 @@ export class Engine {
       own[entry.base + C.C_PENDING_BYTES]! -= frame.wireBytes;
       if (refused !== 0) this.refuse(entry, refused, CAUSE_MISS_REFUSED);
       else this.decide(entry);
+      cell = next;
+    }
+    // Outputs may read the frames until they are flushed.
+    this.flush();
+    for (let cell = first; cell >= 0; ) {
+      const next = pending.next(cell);
       pending.release(cell);
       cell = next;
     }
-    this.flush();
     this.isDirty = true;
   }
 }

@@ -26,7 +26,7 @@ export class Idle {
   watch(ports: readonly Attached[]): void {
     this.ports = ports.filter(({ enabled, port }) => enabled && port.ended !== true);
     this.needsTurn = this.ports.some(({ port }) => port.needsTurn === true);
-    const fds = this.ports.map(({ port }) => port.pollFd ?? -1).filter((fd) => fd >= 0);
+    const fds = this.ports.flatMap(({ port }) => port.pollFds ?? [port.pollFd ?? -1]).filter((fd) => fd >= 0);
     const text = fds.join();
     if (text === this.watched) return;
     this.watched = text;

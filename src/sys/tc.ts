@@ -1,0 +1,125 @@
+/**
+ * A tc ingress filter that drops everything: what stands behind packet sockets and bridges on a device's way in, so the
+ * host's own stack sees nothing of a switch port's frames. One instruction of classic BPF in direct-action mode: every
+ * kernel with cls_bpf has it, and no bpf(2) is needed.
+ *
+ * The order on a received frame is: packet sockets, tc ingress, VLAN devices, bridge, protocols (__netif_receive_skb_core).
+ */
+import { SystemError } from "./libc.ts";
+import {
+  attribute,
+  concat,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_EXCL,
+  parseAttributes,
+  request,
+  text,
+  u16,
+  u32,
+} from "./netlink.ts";
+
+const RTM_NEWQDISC = 36;
+const RTM_DELQDISC = 37;
+const RTM_NEWTFILTER = 44;
+const RTM_DELTFILTER = 45;
+const RTM_GETTFILTER = 46;
+const TCA_KIND = 1;
+const TCA_OPTIONS = 2;
+const TCA_BPF_OPS_LEN = 4;
+const TCA_BPF_OPS = 5;
+const TCA_BPF_NAME = 7;
+const TCA_BPF_FLAGS = 8;
+const TCA_BPF_FLAG_ACT_DIRECT = 1;
+const TC_ACT_SHOT = 2;
+const TC_H_CLSACT = 0xfffffff1;
+const CLSACT_HANDLE = 0xffff0000;
+const CLSACT_INGRESS = 0xfffffff2;
+const ETH_P_ALL = 0x0003;
+const EEXIST = 17;
+const ENOENT = 2;
+const EINVAL = 22;
+/** Before anybody else's filter, whose verdict would let frames through. */
+const PRIORITY = 1;
+const HANDLE = 1;
+const TCM_BYTES = 20;
+
+/** tcmsg: family u8, pad 3, ifindex i32, handle u32, parent u32, info u32 (priority << 16 | protocol, network order). */
+function tcmsg(index: number, handle: number, parent: number, info: number): Uint8Array {
+  const body = new Uint8Array(TCM_BYTES);
+  const view = new DataView(body.buffer);
+  view.setInt32(4, index, true);
+  view.setUint32(8, handle, true);
+  view.setUint32(12, parent, true);
+  view.setUint32(16, info, true);
+  return body;
+}
+
+const FILTER_INFO = ((PRIORITY << 16) | ((ETH_P_ALL & 0xff) << 8)) >>> 0;
+
+/** sock_filter: code u16, jt u8, jf u8, k u32. `ret #TC_ACT_SHOT` */
+const DROP_ALL = Uint8Array.of(0x06, 0, 0, 0, TC_ACT_SHOT, 0, 0, 0);
+
+function clsact(type: number, flags: number, index: number, what: string): void {
+  const kind = attribute(TCA_KIND, text("clsact"));
+  request(type, flags, concat([tcmsg(index, CLSACT_HANDLE, TC_H_CLSACT, 0), kind]), what);
+}
+
+/** Drop all frames that come in on the device, behind its packet sockets. Returns true when the qdisc had to be made. */
+export function addIngressDrop(index: number, device: string): boolean {
+  const what = `keep the host's stack off ${device} (tc ingress filter)`;
+  let made = true;
+  try {
+    clsact(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, index, what);
+  } catch (error) {
+    if (!(error instanceof SystemError) || error.errno !== EEXIST) throw error;
+    made = false;
+  }
+  const options = attribute(TCA_OPTIONS, [
+    attribute(TCA_BPF_OPS_LEN, u16(1)),
+    attribute(TCA_BPF_OPS, DROP_ALL),
+    attribute(TCA_BPF_NAME, text("weir")),
+    attribute(TCA_BPF_FLAGS, u32(TCA_BPF_FLAG_ACT_DIRECT)),
+  ]);
+  const body = concat([
+    tcmsg(index, HANDLE, CLSACT_INGRESS, FILTER_INFO),
+    attribute(TCA_KIND, text("bpf")),
+    options,
+  ]);
+  try {
+    request(RTM_NEWTFILTER, NLM_F_CREATE, body, what);
+  } catch (error) {
+    if (made) clsact(RTM_DELQDISC, 0, index, what);
+    throw error;
+  }
+  return made;
+}
+
+/** Take the filter away, and the qdisc with it where `withQdisc`. A device that is gone is fine. */
+export function removeIngressDrop(index: number, device: string, withQdisc: boolean): void {
+  const what = `give ${device} back to the host (tc ingress filter)`;
+  try {
+    if (withQdisc) clsact(RTM_DELQDISC, 0, index, what);
+    else
+      request(
+        RTM_DELTFILTER,
+        0,
+        concat([tcmsg(index, HANDLE, CLSACT_INGRESS, FILTER_INFO), attribute(TCA_KIND, text("bpf"))]),
+        what,
+      );
+  } catch (error) {
+    if (!(error instanceof SystemError) || ![ENOENT, EINVAL, 19].includes(error.errno)) throw error;
+  }
+}
+
+/** Kinds of the filters on a device's ingress hook, for tests and reports. */
+export function ingressFilters(index: number): string[] {
+  try {
+    return request(RTM_GETTFILTER, NLM_F_DUMP, tcmsg(index, 0, CLSACT_INGRESS, 0), "list tc filters").map((message) =>
+      new TextDecoder().decode(parseAttributes(message.body.subarray(TCM_BYTES)).get(TCA_KIND)?.subarray(0, -1)),
+    );
+  } catch (error) {
+    if (error instanceof SystemError) return [];
+    throw error;
+  }
+}
