@@ -153,9 +153,7 @@ export function links(): Link[] {
 /** One device, by name or ifIndex; undefined when it is not there. */
 export function findLink(device: string | number): Link | undefined {
   const body =
-    typeof device === "number"
-      ? ifinfo(device, 0, 0)
-      : concat([ifinfo(0, 0, 0), attribute(IFLA_IFNAME, text(device))]);
+    typeof device === "number" ? ifinfo(device, 0, 0) : concat([ifinfo(0, 0, 0), attribute(IFLA_IFNAME, text(device))]);
   try {
     return request(RTM_GETLINK, 0, body, `look up ${device}`).map(readLink)[0];
   } catch (error) {
@@ -174,7 +172,12 @@ export function setLink(link: Pick<Link, "index" | "name">, change: LinkChange):
   const parts = [ifinfo(link.index, change.up ? IFF_UP : 0, change.up === undefined ? 0 : IFF_UP)];
   if (change.mtu !== undefined) parts.push(attribute(IFLA_MTU, u32(change.mtu)));
   if (change.mac !== undefined)
-    parts.push(attribute(IFLA_ADDRESS, Uint8Array.from(change.mac.split(":"), (byte) => parseInt(byte, 16))));
+    parts.push(
+      attribute(
+        IFLA_ADDRESS,
+        Uint8Array.from(change.mac.split(":"), (byte) => parseInt(byte, 16)),
+      ),
+    );
   request(RTM_NEWLINK, 0, concat(parts), `set up ${link.name}`);
 }
 

@@ -80,7 +80,7 @@ export function readU32(value: Uint8Array | undefined): number {
 export function parseAttributes(bytes: Uint8Array): Attributes {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const found: Attributes = new Map();
-  for (let at = 0; at + 4 <= bytes.length; ) {
+  for (let at = 0; at + 4 <= bytes.length;) {
     const length = view.getUint16(at, true);
     if (length < 4 || at + length > bytes.length) break;
     found.set(view.getUint16(at + 2, true) & NLA_TYPE, bytes.subarray(at + 4, at + length));
@@ -107,7 +107,7 @@ interface Answer {
 
 function readAnswer(bytes: Uint8Array, expected: number, answer: Answer): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  for (let at = 0; at + HEADER <= bytes.length; ) {
+  for (let at = 0; at + HEADER <= bytes.length;) {
     const length = view.getUint32(at, true);
     if (length < HEADER || at + length > bytes.length) return;
     const type = view.getUint16(at + 4, true);

@@ -188,7 +188,6 @@ export function openSendSocket(bufferBytes: number): number {
   return fd;
 }
 
-
 // struct mmsghdr, 64 bytes: msg_name 8, namelen 4 (+4), msg_iov 8, iovlen 8, control 8, controllen 8, flags 4 (+4), len 4 (+4)
 const MESSAGE_WORDS = 16;
 const MESSAGE_IOV = 4;
@@ -246,7 +245,7 @@ export function sendQueue(queue: SendQueue): void {
   const { sendmmsg } = libc();
   const first = queue.region.address + queue.messages;
   let isSecondTry = false;
-  for (let at = 0; at < queue.count; ) {
+  for (let at = 0; at < queue.count;) {
     const sent = sendmmsg(queue.fd, first + at * MESSAGE_WORDS * 4, queue.count - at, MSG_DONTWAIT);
     if (sent > 0) {
       at += sent;

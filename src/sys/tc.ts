@@ -81,11 +81,7 @@ export function addIngressDrop(index: number, device: string): boolean {
     attribute(TCA_BPF_NAME, text("weir")),
     attribute(TCA_BPF_FLAGS, u32(TCA_BPF_FLAG_ACT_DIRECT)),
   ]);
-  const body = concat([
-    tcmsg(index, HANDLE, CLSACT_INGRESS, FILTER_INFO),
-    attribute(TCA_KIND, text("bpf")),
-    options,
-  ]);
+  const body = concat([tcmsg(index, HANDLE, CLSACT_INGRESS, FILTER_INFO), attribute(TCA_KIND, text("bpf")), options]);
   try {
     request(RTM_NEWTFILTER, NLM_F_CREATE, body, what);
   } catch (error) {

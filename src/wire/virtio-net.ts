@@ -53,8 +53,7 @@ export function gsoSize(bytes: Uint8Array, at: number): number {
 
 /** `amount` bytes were put in (or taken out, < 0) before the network header: let the header's offsets follow. */
 export function shiftOffsets(bytes: Uint8Array, at: number, amount: number): void {
-  if ((bytes[at + VIRTIO_NET_FLAGS]! & VIRTIO_NET_F_NEEDS_CSUM) !== 0)
-    add16(bytes, at + VIRTIO_NET_CSUM_START, amount);
+  if ((bytes[at + VIRTIO_NET_FLAGS]! & VIRTIO_NET_F_NEEDS_CSUM) !== 0) add16(bytes, at + VIRTIO_NET_CSUM_START, amount);
   if (bytes[at + VIRTIO_NET_GSO_TYPE] !== GSO_NONE) add16(bytes, at + VIRTIO_NET_HDR_LEN, amount);
 }
 

@@ -436,7 +436,8 @@ export class Engine {
   private resume(miss: number, refused: number): void {
     const { pending, frame, own } = this;
     if (!pending.isOpen(miss)) return;
-    for (let cell = pending.close(miss); cell >= 0;) {
+    const first = pending.close(miss);
+    for (let cell = first; cell >= 0;) {
       const next = pending.read(cell, frame);
       stampFrame(frame, frame.timeNs);
       const entry = this.known[frame.port]!;
@@ -450,7 +451,7 @@ export class Engine {
     }
     // Outputs may read the frames until they are flushed.
     this.flush();
-    for (let cell = first; cell >= 0; ) {
+    for (let cell = first; cell >= 0;) {
       const next = pending.next(cell);
       pending.release(cell);
       cell = next;

@@ -10,7 +10,7 @@
  * ```
  */
 import { errnoName } from "../../sys/libc.ts";
-import { findLink, type Link, linkSpeed } from "../../sys/links.ts";
+import { type Link, linkSpeed } from "../../sys/links.ts";
 import { allocate, release, roundToPages } from "../../sys/memory.ts";
 import { ETH_HEADER_BYTES, ETH_TYPE } from "../../wire/ethernet.ts";
 import { gsoHeaders, gsoSize, VIRTIO_NET_BYTES } from "../../wire/virtio-net.ts";
@@ -18,7 +18,16 @@ import { TAG_BYTES, TPID_CTAG, TPID_QINQ_OLD, TPID_STAG } from "../../wire/vlan.
 import type { Port, PortState, PortStatus } from "../port.ts";
 import { type Claim, claimDevice } from "./claim.ts";
 import { guard, readHostState } from "./guards.ts";
-import { bindRings, closeRings, countLost, openRings, receiveBatch, ringsBytes, ringSizes, unbindRings } from "./rings.ts";
+import {
+  bindRings,
+  closeRings,
+  countLost,
+  openRings,
+  receiveBatch,
+  ringsBytes,
+  ringSizes,
+  unbindRings,
+} from "./rings.ts";
 import { bindSender, closeSender, enqueue, flushSender, openSender, SEND_BYTES } from "./send.ts";
 
 export interface DeviceOptions {
