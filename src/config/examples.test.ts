@@ -106,6 +106,6 @@ test("mutations of the examples: a configuration or problems with places, never 
         }
       }
     }),
-    { numRuns: 300 },
+    { numRuns: Number(process.env.FUZZ_RUNS ?? 300) },
   );
 });
