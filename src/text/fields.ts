@@ -150,4 +150,4 @@ export const text = (max = 255) =>
     .string()
     .min(1, "may not be empty")
     .max(max, `is longer than ${max} characters`)
-    .regex(/^[^\p{Cc}]*$/u, "holds a control character");
+    .refine((value) => !/\p{Cc}/u.test(value), "holds a control character");
