@@ -48,11 +48,12 @@ export function parseDuration(option: string, value: string): number {
 
 /** Do it once, or every so often until Ctrl-C. */
 export async function repeat(deps: Deps, everyMs: number | undefined, once: () => Promise<void>): Promise<void> {
+  if (everyMs === undefined) return once();
+  const { signal } = deps;
   await once();
-  if (everyMs === undefined) return;
-  while (!deps.signal.aborted) {
+  while (!signal.aborted) {
     await deps.sleep(everyMs);
-    if (deps.signal.aborted) return;
+    if (signal.aborted) return;
     await once();
     await deps.out.drain();
   }

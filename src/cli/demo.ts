@@ -31,14 +31,13 @@ function draw(deps: Deps, lines: readonly string[], previous: number): number {
   return lines.length;
 }
 
-async function summarise(api: string, deps: Deps, ended: Promise<void>): Promise<void> {
+async function summarise(api: string, deps: Deps, end: AbortSignal): Promise<void> {
   const client = new ApiClient({ api, env: {}, uid: deps.uid });
-  let over = false;
-  void ended.then(() => (over = true));
+  const ended = new Promise<void>((resolve) => end.addEventListener("abort", () => resolve()));
   let lines = 0;
-  while (!over) {
+  while (!end.aborted) {
     await Promise.race([deps.sleep(lines === 0 ? 1000 : deps.out.isTTY ? EVERY_MS : 10_000), ended]);
-    if (over) return;
+    if (end.aborted) return;
     try {
       lines = draw(deps, renderSummary(await ask(client), screen(deps)), lines);
     } catch (error) {
@@ -49,15 +48,16 @@ async function summarise(api: string, deps: Deps, ended: Promise<void>): Promise
   }
 }
 
-/** How another terminal asks this switch: without --api where it looks anyway. */
+/** How another terminal asks this switch: without --api where it looks anyway. Our WEIR_API is not its. */
 function askIt(api: string, deps: Deps): string {
-  const found = endpoints({ env: deps.env, uid: deps.uid }).some((endpoint) => endpoint.name === api);
+  const found = endpoints({ env: { ...deps.env, WEIR_API: undefined }, uid: deps.uid }).some(
+    (endpoint) => endpoint.name === api,
+  );
   return `node dist/weir.js show flows${found ? "" : ` --api ${api}`}`;
 }
 
 async function demo(options: { config?: string }, deps: Deps): Promise<void> {
-  let end = (): void => {};
-  const ended = new Promise<void>((resolve) => (end = resolve));
+  const end = new AbortController();
   let summary: Promise<void> = Promise.resolve();
   const code = await deps.engine.demo(options, (api) => {
     deps.out.write(
@@ -65,11 +65,11 @@ async function demo(options: { config?: string }, deps: Deps): Promise<void> {
         `  ask it      ${askIt(api, deps).padEnd(34)} (in another terminal)\n` +
         `  stop it     Ctrl-C\n\n`,
     );
-    summary = summarise(api, deps, ended).catch((error: unknown) => {
+    summary = summarise(api, deps, end.signal).catch((error: unknown) => {
       deps.err.write(`weir: the summary ended: ${(error as Error).message}\n`);
     });
   });
-  end();
+  end.abort();
   await summary;
   if (code !== 0) throw new BadNews(code);
 }

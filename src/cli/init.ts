@@ -38,10 +38,12 @@ export function vlanEntry(entry: BridgeVlan | undefined): string | undefined {
   return `{ mode: ${mode}, tag: ${native.vlan}, trunks: ${trunks} }`;
 }
 
+const isFiltering = (bridge: IpLink): boolean => bridge.linkinfo?.info_data?.vlan_filtering === 1;
+
 /** Names in a configuration have at most 15 characters, as devices do: a device's name is a port's name. */
 export function toYaml(from: LinuxBridge): string {
   const data = from.bridge.linkinfo?.info_data ?? {};
-  const filtering = data.vlan_filtering === 1;
+  const filtering = isFiltering(from.bridge);
   // The kernel counts it in 1/100 s (USER_HZ).
   const ageing = typeof data.ageing_time === "number" ? Math.round(data.ageing_time / 100) : 300;
   const lines = [
@@ -79,7 +81,8 @@ export async function readLinuxBridge(name: string): Promise<LinuxBridge> {
   const [bridge] = await json<IpLink[]>("ip", ["-j", "-d", "link", "show", "dev", name]);
   if (bridge?.linkinfo?.info_kind !== "bridge") throw new UsageError(`${name} is not a Linux bridge`);
   const members = await json<IpLink[]>("ip", ["-j", "-d", "link", "show", "master", name]);
-  const vlans = await json<BridgeVlan[]>("bridge", ["-j", "vlan", "show"]);
+  // A kernel without VLAN filtering has nothing to show, and says so with an error.
+  const vlans = isFiltering(bridge) ? await json<BridgeVlan[]>("bridge", ["-j", "vlan", "show"]) : [];
   return { bridge, members: members.filter((member) => member.ifname !== undefined), vlans };
 }
 

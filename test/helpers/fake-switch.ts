@@ -9,6 +9,7 @@ import type {
   ExporterJson,
   FlowJson,
   LostJson,
+  ReplayJson,
   PortJson,
   SystemJson,
   TenantJson,
@@ -434,3 +435,39 @@ export function fakeSwitch(more: Partial<SwitchView> = {}): FakeSwitch {
     ...more,
   };
 }
+
+export const replayed: ReplayJson = {
+  files: [
+    { path: "a.pcapng", packets: 1000, bytes: 640_000, complete: true },
+    {
+      path: "cut.pcap",
+      packets: 10,
+      bytes: 1000,
+      complete: false,
+      error: { offset: 1234, message: "a packet of 96 bytes ends after 12" },
+    },
+  ],
+  packets: 1010,
+  bytes: 641_000,
+  l3Bytes: 626_860,
+  malformed: 3,
+  flows: 57,
+  records: 60,
+  ports: 5,
+  durationMs: 250,
+  exporters: [
+    {
+      name: "netflow-v5",
+      type: "netflow-v5",
+      collector: "127.0.0.1:2055",
+      records: 60,
+      datagrams: 2,
+      packets: 900,
+      octets: 600_000,
+      sendErrors: 0,
+      notExportable: { ipv6: 100, nonIp: 10 },
+    },
+  ],
+  drops: { pkt_too_small: 10 },
+  audit: { ok: true, rx: 1010, forwarded: 1000, dropped: 10, consumed: 0, unattributed: 10 },
+};

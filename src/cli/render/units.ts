@@ -12,7 +12,7 @@ const SI = ["", "k", "M", "G", "T", "P", "E"] as const;
 /** Three digits and a letter: 1.21G, 402M, 51k, 0.4, 0. */
 export function si(value: number): string {
   if (!Number.isFinite(value) || value < 0.05) return "0";
-  if (value < 9.95) return trim(value.toFixed(1));
+  if (value < 10) return trim(value.toFixed(1));
   let scaled = value;
   let unit = 0;
   // 999.5 would round to a fourth digit: it is 1k.
@@ -20,7 +20,7 @@ export function si(value: number): string {
     scaled /= 1000;
     unit++;
   }
-  return trim(scaled.toPrecision(3)) + SI[unit]!;
+  return (scaled >= 999.5 ? String(Math.round(scaled)) : trim(scaled.toPrecision(3))) + SI[unit]!;
 }
 
 function trim(digits: string): string {
