@@ -320,6 +320,8 @@ test("a file that cannot be read says so without a position", async () => {
     String((await loadConfig(path, registries, host).catch((error) => error)).message);
   assert.equal(await message("/nowhere/weir.yaml"), "/nowhere/weir.yaml: no such file");
   assert.equal(await message("/"), "/: is a directory, not a file");
+  assert.equal(await message("/dev/zero"), "/dev/zero: larger than 1 MiB");
+  assert.equal(await message("/dev/null"), "undefined");
 });
 
 test("hostile documents: bounded in depth, size and expansion", async () => {

@@ -1,6 +1,6 @@
 /** Files → a checked configuration. The only part of config/ that reads files of configuration. */
 import { createHash } from "node:crypto";
-import { readFileSync, readdirSync, statSync } from "node:fs";
+import { closeSync, openSync, readSync, readdirSync, statSync } from "node:fs";
 import { homedir, hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { isGlob, matchesGlob } from "../text/glob.ts";
@@ -55,10 +55,9 @@ const whole = (file: string, message: string): Problem => ({ file, line: 0, colu
 function read(file: string): string {
   let bytes: Buffer;
   try {
-    const info = statSync(file);
-    if (info.isDirectory()) throw new ConfigError([whole(file, "is a directory, not a file")]);
-    if (info.size > MAX_FILE_BYTES) throw new ConfigError([whole(file, `larger than ${MAX_FILE_BYTES >> 20} MiB`)]);
-    bytes = readFileSync(file);
+    if (statSync(file).isDirectory()) throw new ConfigError([whole(file, "is a directory, not a file")]);
+    bytes = readAtMost(file, MAX_FILE_BYTES + 1);
+    if (bytes.length > MAX_FILE_BYTES) throw new ConfigError([whole(file, `larger than ${MAX_FILE_BYTES >> 20} MiB`)]);
   } catch (error) {
     if (error instanceof ConfigError) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
@@ -69,6 +68,20 @@ function read(file: string): string {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
     throw new ConfigError([whole(file, "is not UTF-8 text")]);
+  }
+}
+
+/** A pipe or a device has no size to ask for first. */
+function readAtMost(file: string, limit: number): Buffer {
+  const bytes = Buffer.alloc(limit);
+  const descriptor = openSync(file, "r");
+  try {
+    let length = 0;
+    for (let read = -1; read !== 0 && length < limit; length += read)
+      read = readSync(descriptor, bytes, length, limit - length, null);
+    return bytes.subarray(0, length);
+  } finally {
+    closeSync(descriptor);
   }
 }
 
