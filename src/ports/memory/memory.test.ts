@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { portConformance, virtualClock } from "../../../test/conformance/port.ts";
 import { VNET_BYTES, createBatch, type Port } from "../port.ts";
 import memoryType, { memory, pair, type MemoryChannel } from "./index.ts";
 
@@ -68,4 +69,12 @@ test("a pair is a cable", () => {
   assert.equal(portB.receive(batch, 0), 1);
   assert.deepEqual([...batch.bytes.subarray(batch.offset[0])], [2, 3]);
   assert.equal(batch.length[0], 64);
+});
+
+portConformance("memory", () => {
+  const channel = memory();
+  const expected = Array.from({ length: 20 }, (_, n) => new Uint8Array(60 + n).fill(n));
+  for (const bytes of expected) channel.inject(bytes);
+  const sent = (): Uint8Array[] => channel.take().map((frame) => frame.bytes);
+  return { port: open(channel), expected, clock: virtualClock(), sent };
 });

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { portConformance, virtualClock } from "../../../test/conformance/port.ts";
 import { captures } from "../../../test/helpers/captures.ts";
 import { needs } from "../../../test/helpers/needs.ts";
 import { PCAP_RECORD_BYTES, pcapHeader, writePcapRecord } from "../../wire/pcap.ts";
@@ -137,4 +138,18 @@ test("every frame of every Ethernet capture comes, as many bytes as capinfos cou
     const said = spawnSync("capinfos", ["-rTcdM", file], { encoding: "utf8" }).stdout.trim().split("\t");
     assert.deepEqual([String(frames), String(bytes)], said.slice(1, 3), file);
   }
+});
+
+portConformance("replay", () => {
+  const clock = virtualClock();
+  const port = open(
+    {
+      file: capture(
+        "conformance.pcap",
+        Array.from({ length: 20 }, (_, n) => n * 30),
+      ),
+    },
+    clock.now(),
+  );
+  return { port, clock, expected: Array.from({ length: 20 }, (_, n) => new Uint8Array(60).fill(n, 59)) };
 });

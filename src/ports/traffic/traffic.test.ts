@@ -7,7 +7,9 @@ import { test } from "node:test";
 import { FACT_WORDS } from "../../flow/facts.ts";
 import { KEY_FAULT_MASK, KEY_WORDS } from "../../flow/key.ts";
 import { parseKey } from "../../flow/parse.ts";
+import { portConformance, virtualClock } from "../../../test/conformance/port.ts";
 import { needs } from "../../../test/helpers/needs.ts";
+import { TCP_FIN, TCP_RST, TCP_SYN } from "../../wire/tcp.ts";
 import { createBatch, type Port } from "../port.ts";
 import traffic from "./index.ts";
 import { VMS } from "./profile.ts";
@@ -172,36 +174,60 @@ test("tshark finds no gap, no repeat, no lost segment, and no answer without a q
   assert.deepEqual(tshark(frames, "-2", "-Y", "icmp.type == 0 and not icmp.resp_to"), []);
 });
 
+const FIELDS = [
+  "frame.protocols",
+  "eth.src.ig",
+  "vlan.id",
+  "ip.src",
+  "ip.dst",
+  "ipv6.src",
+  "arp.opcode",
+  "tcp.srcport",
+  "tcp.dstport",
+  "tcp.flags",
+  "udp.dstport",
+  "icmp.type",
+  "icmpv6.type",
+  "igmp.type",
+  "http.request.method",
+  "http.response.code",
+  "dns.flags.response",
+  "dns.a",
+] as const;
+
 test("both directions of a conversation are there, and every kind of traffic of the profile", (t) => {
   if (!needs(t, "tshark")) return;
-  const frames = run({}, 60_000, 0.2e6);
-  const kinds = {
-    "web in": "tcp.dstport == 443 and vlan.id == 100",
-    "web out": "tcp.srcport == 443 and not vlan and ip.src == 10.1.0.5",
-    http: 'http.request.method == "GET"',
-    "http answer": "http.response.code == 200",
-    "connections end": "tcp.flags.fin == 1",
-    "connections are reset": "tcp.flags.reset == 1 and not ip.dst == 10.3.0.66",
-    "dns question": "dns.flags.response == 0",
-    "dns answer": "dns.flags.response == 1 and dns.a",
-    "ipv6 tcp": "tcp and ipv6",
-    ping: "icmp.type == 8",
-    "ping answer": "icmp.type == 0",
-    "arp request": "arp.opcode == 1",
-    "arp reply": "arp.opcode == 2",
-    "neighbour solicitation": "icmpv6.type == 135",
-    "router advertisement": "icmpv6.type == 134",
-    multicast: "ip.dst == 239.4.0.0/24 and udp",
-    igmp: "igmp.type == 0x16",
-    mdns: "mdns",
-    lldp: "lldp",
-    "port scan": "tcp.flags == 0x002 and ip.src == 10.3.0.66",
-    "wrong VLAN": "vlan.id == 200",
-    "multicast source": "eth.src.ig == 1",
+  const lines = tshark(run({}, 60_000, 0.2e6), "-T", "fields", ...FIELDS.flatMap((field) => ["-e", field]));
+  const frames = lines.map((line) => {
+    const values = line.split("\t");
+    return Object.fromEntries(FIELDS.map((field, n) => [field, values[n]!])) as Record<(typeof FIELDS)[number], string>;
+  });
+  const kinds: Record<string, (f: (typeof frames)[number]) => boolean> = {
+    "web in": (f) => f["tcp.dstport"] === "443" && f["vlan.id"] === "100",
+    "web out": (f) => f["tcp.srcport"] === "443" && f["vlan.id"] === "" && f["ip.src"] === "10.1.0.5",
+    http: (f) => f["http.request.method"] === "GET",
+    "http answer": (f) => f["http.response.code"] === "200",
+    "an end of a connection": (f) => (Number(f["tcp.flags"]) & TCP_FIN) !== 0,
+    "a reset": (f) => (Number(f["tcp.flags"]) & TCP_RST) !== 0 && f["ip.dst"] !== "10.3.0.66",
+    "dns question": (f) => f["dns.flags.response"] === "0" && f["udp.dstport"] === "53",
+    "dns answer": (f) => f["dns.a"].startsWith("203.0.113."),
+    "ipv6 tcp": (f) => f["ipv6.src"] !== "" && f["tcp.srcport"] !== "",
+    ping: (f) => f["icmp.type"] === "8",
+    "ping answer": (f) => f["icmp.type"] === "0",
+    "arp request": (f) => f["arp.opcode"] === "1",
+    "arp reply": (f) => f["arp.opcode"] === "2",
+    "neighbour solicitation": (f) => f["icmpv6.type"] === "135",
+    "neighbour advertisement": (f) => f["icmpv6.type"] === "136",
+    "router advertisement": (f) => f["icmpv6.type"] === "134",
+    "multicast video": (f) => f["ip.dst"].startsWith("239.4.0.") && f["udp.dstport"] === "5004",
+    igmp: (f) => f["igmp.type"] === "0x16",
+    mdns: (f) => f["udp.dstport"] === "5353",
+    lldp: (f) => f["frame.protocols"].includes("lldp"),
+    "port scan": (f) => Number(f["tcp.flags"]) === TCP_SYN && f["ip.src"] === "10.3.0.66",
+    "wrong VLAN": (f) => f["vlan.id"] === "200",
+    "multicast source": (f) => f["eth.src.ig"] === "1",
   };
-  for (const [name, filter] of Object.entries(kinds)) {
-    assert.ok(tshark(frames, "-Y", filter).length > 0, `no ${name}`);
-  }
+  for (const [name, is] of Object.entries(kinds)) assert.ok(frames.some(is), `no ${name}`);
 });
 
 test("the tenants' shares of the frames are those of the profile", () => {
@@ -217,3 +243,9 @@ test("the tenants' shares of the frames are those of the profile", () => {
   assert.ok(share("globex") > 0.24 && share("globex") < 0.34, `globex ${share("globex")}`);
   assert.ok(share("initech") > 0.03 && share("initech") < 0.09, `initech ${share("initech")}`);
 });
+
+let bridges = 0;
+portConformance("traffic", () => ({
+  port: openAll({ rate: 100_000 }, `conformance${++bridges}`)[0]!,
+  clock: virtualClock(0),
+}));
