@@ -14,7 +14,7 @@ import { type Link, linkSpeed } from "../../sys/links.ts";
 import { allocate, release, roundToPages } from "../../sys/memory.ts";
 import { ETH_HEADER_BYTES, ETH_TYPE } from "../../wire/ethernet.ts";
 import { gsoHeaders, gsoSize, VIRTIO_NET_BYTES } from "../../wire/virtio-net.ts";
-import { TAG_BYTES, TPID_CTAG, TPID_QINQ_OLD, TPID_STAG } from "../../wire/vlan.ts";
+import { TAG_BYTES, TPID_CTAG, TPID_STAG } from "../../wire/vlan.ts";
 import type { Port, PortState, PortStatus } from "../port.ts";
 import { type Claim, claimDevice } from "./claim.ts";
 import { guard, readHostState } from "./guards.ts";
@@ -220,15 +220,15 @@ export function openDevicePort(options: DeviceOptions): Port {
   };
 }
 
-/** A frame longer than MTU and Ethernet header still fits if tags make up the difference, or if its segments fit. */
+/**
+ * A frame longer than MTU and Ethernet header: one C-tag may come on top (AF_PACKET takes no longer one, EMSGSIZE; veth
+ * and the Linux bridge have the same limit), and a GSO frame fits if its segments do.
+ */
 function fits(bytes: Uint8Array, offset: number, length: number, maxFrame: number, vnet: boolean): boolean {
-  let longest = maxFrame;
-  for (let at = offset + ETH_TYPE; at < offset + ETH_TYPE + 2 * TAG_BYTES; at += TAG_BYTES) {
-    const type = (bytes[at]! << 8) | bytes[at + 1]!;
-    if (type !== TPID_CTAG && type !== TPID_STAG && type !== TPID_QINQ_OLD) break;
-    longest += TAG_BYTES;
-  }
-  if (length <= longest) return true;
+  const type = (bytes[offset + ETH_TYPE]! << 8) | bytes[offset + ETH_TYPE + 1]!;
+  if (type === TPID_CTAG && length <= maxFrame + TAG_BYTES) return true;
   const size = vnet ? gsoSize(bytes, offset - VIRTIO_NET_BYTES) : 0;
-  return size > 0 && gsoHeaders(bytes, offset, length) + size <= longest;
+  if (size === 0) return false;
+  const room = type === TPID_CTAG || type === TPID_STAG ? TAG_BYTES : 0;
+  return gsoHeaders(bytes, offset, length) + size <= maxFrame + room;
 }
