@@ -69,6 +69,13 @@ export class PortTotals {
     for (let n = 0; n < COUNTS; n++) this.values[at + n] = this.values[at + n]! + counts[n]!;
   }
 
+  /** One count over all ports. */
+  total(count: number): number {
+    let sum = 0;
+    for (let at = count; at < this.values.length; at += COUNTS) sum += this.values[at]!;
+    return sum;
+  }
+
   clear(): this {
     this.values.fill(0);
     return this;

@@ -120,11 +120,23 @@ export interface OpenEnv {
   readonly mode?: "switch" | "observe";
 }
 
+export interface NamedOptions<Options> {
+  readonly name: string;
+  readonly options: Options;
+}
+
 export interface PortType<Options = any> {
   /** Keys of this type in the configuration, beside name, type, vlan, owner, ifIndex. */
   readonly schema: ZodType<Options>;
   /** Ports that one entry of the configuration makes; absent: one, with the entry's name. Pure. */
   plan?(name: string, options: Options): PortPlan[];
+  /**
+   * Why these entries of bridges in switch mode must not be attached, a sentence each, led by `where`: asked before
+   * anything is touched.
+   */
+  guards?(entries: readonly { readonly where: string; readonly options: Options }[]): string[];
+  /** The ports that a template makes of the devices there are now, those left out that `others` claim. */
+  expand?(entry: NamedOptions<Options>, others: readonly NamedOptions<Options>[]): NamedOptions<Options>[];
   /** Make and attach. Throws an Error whose message names the fix. Runs in the datapath's thread. */
   open(options: Options, env: OpenEnv): Port;
   /** Bring in optional parts (a native package) before the first `open`. Rejects with an Error that names the fix. */

@@ -4,7 +4,7 @@ import { findLink, type Link, links } from "../../sys/links.ts";
 import { macAddress } from "../../text/fields.ts";
 import { openDevicePort } from "../device/device-port.ts";
 import { guard, type HostState, readHostState } from "../device/guards.ts";
-import { DEVICE_PLACEHOLDER, isPattern, matchDevices, type DeviceMatch } from "../device/match.ts";
+import { DEVICE_PLACEHOLDER, expandTemplate, isPattern, matchDevices, type DeviceMatch } from "../device/match.ts";
 import type { PortType } from "../port.ts";
 
 /** IFNAMSIZ − 1, and no slash: what the kernel takes (dev_valid_name). */
@@ -83,6 +83,14 @@ const type: PortType<NetdevOptions> = {
           : `${DEVICE_PLACEHOLDER} in a name goes with match: { device: "vnet*" }`,
       );
     return [{ name, options }];
+  },
+  guards: (entries) => checkGuards(entries),
+  expand(entry, others) {
+    const named = (one: typeof entry) => ({ name: one.name, match: matchOf(one.options) });
+    return expandTemplate(named(entry), others.map(named), links()).map(({ name, device }) => ({
+      name,
+      options: { ...entry.options, match: undefined, device },
+    }));
   },
   open: (options, env) =>
     openDevicePort({

@@ -1,0 +1,121 @@
+/** The switch as the commands see it: run, demo, replay, check, schema. What each needs is loaded when it is asked for. */
+import { mkdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { DemoOptions, Engine, ReplayOptions, RunOptions } from "../cli/deps.ts";
+import type { HostDefaults } from "../config/host.ts";
+import { exporterTypes, portTypes } from "../registry.gen.ts";
+
+const registries = { exporterTypes, portTypes };
+
+export interface EngineEnv {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly version: string;
+  readonly uid: number;
+  readonly isTerminal: boolean;
+}
+
+export function createEngine(env: EngineEnv): Engine {
+  return {
+    run: (options: RunOptions) => runForeground(env, options.config ?? "/etc/weir/weir.yaml", undefined, () => {}),
+    demo: (options: DemoOptions, started) => {
+      const path = options.config ?? join(projectRoot(), "config", "demo.yaml");
+      return runForeground(env, path, demoHost(env), started);
+    },
+    async replay(options: ReplayOptions) {
+      const { replay } = await import("./replay.ts");
+      return replay(options, { now: () => Date.now(), ...registries });
+    },
+    async check(text, name) {
+      const { loadText } = await import("../config/load.ts");
+      const { ConfigError, formatProblem } = await import("../config/problem.ts");
+      try {
+        await loadText(text, name, registries, undefined, name === "-" ? "." : dirname(name));
+        return [];
+      } catch (error) {
+        if (error instanceof ConfigError) return error.problems.map(formatProblem);
+        throw error;
+      }
+    },
+    async schema() {
+      const { configJsonSchema } = await import("../config/json-schema.ts");
+      return configJsonSchema(registries);
+    },
+  };
+}
+
+/** The folder with config/: two above dist/weir.js, or above dist/js/src/run in tests. */
+function projectRoot(): string {
+  const here = dirname(fileURLToPath(import.meta.url));
+  return here.endsWith("/dist") ? dirname(here) : join(here, "../../../..");
+}
+
+/** The demo leaves a switch of this host alone: state and socket of its own, below the user's runtime directory. */
+function demoHost({ env, uid }: EngineEnv): Partial<HostDefaults> {
+  const runtime = env.XDG_RUNTIME_DIR?.startsWith("/") ? join(env.XDG_RUNTIME_DIR, "weir") : `/tmp/weir-${uid}`;
+  mkdirSync(runtime, { recursive: true, mode: 0o700 });
+  return { stateDir: join(runtime, `demo-${process.pid}`), socket: join(runtime, "weir.sock") };
+}
+
+/** Run until a signal or a failure; the exit code. `started` hears where the API is. */
+async function runForeground(
+  env: EngineEnv,
+  path: string,
+  host: Partial<HostDefaults> | undefined,
+  started: (api: string) => void,
+): Promise<number> {
+  const { loadConfig, thisHost } = await import("../config/load.ts");
+  const { LiveSwitch } = await import("./live.ts");
+  const { createLog } = await import("./log.ts");
+  const { createNotify } = await import("./notify.ts");
+  const log = createLog(env.isTerminal);
+  const notify = createNotify(env.env, process.pid);
+  const load = () => loadConfig(path, registries, { ...thisHost(), ...host });
+
+  const live = await LiveSwitch.start({
+    loaded: await load(),
+    path,
+    registries,
+    version: env.version,
+    machineId: machineId(),
+    log,
+    load,
+  });
+  const watchdog = notify.watchdogMs > 0 ? setInterval(() => notify("WATCHDOG=1"), notify.watchdogMs) : undefined;
+  notify(`READY=1\nSTATUS=forwarding: ${live.summary}`);
+  started(live.socket === undefined ? "" : `unix:${live.socket}`);
+
+  const stopped = new Promise<number>((resolve) => {
+    const stop = (): void => resolve(0);
+    process.on("SIGTERM", stop);
+    process.on("SIGINT", stop);
+    process.on("SIGHUP", () => {
+      // On a terminal it says that the terminal is gone.
+      if (env.isTerminal) return stop();
+      notify("RELOADING=1");
+      void live
+        .reload()
+        .catch((error: Error) => log("error", `reload: ${error.message}`))
+        .finally(() => notify(`READY=1\nSTATUS=forwarding: ${live.summary}`));
+    });
+  });
+  let code: number;
+  try {
+    code = await Promise.race([stopped, live.failed]);
+  } catch (error) {
+    log("error", `forwarding has stopped: ${(error as Error).message}`);
+    code = 1;
+  }
+  notify("STOPPING=1");
+  clearInterval(watchdog);
+  await live.stop();
+  return code;
+}
+
+function machineId(): string | undefined {
+  try {
+    return readFileSync("/etc/machine-id", "utf8");
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,320 @@
+/**
+ * A running switch: bridges, exporters and API, and the clockwork of the control thread that drives them. The one place,
+ * with the worker's loop, where real time enters.
+ */
+import { networkInterfaces, release } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type ApiServer, startApi } from "../api/server.ts";
+import { liveView, type Running } from "../api/live.ts";
+import type { Breath } from "../bridge/views/flow-rates.ts";
+import type { Registries } from "../config/check.ts";
+import { type Identity, openIdentity } from "../config/identity.ts";
+import type { LoadedConfig } from "../config/load.ts";
+import { monotonicNs } from "../datapath/userspace/clock.ts";
+import { SLOT_BYTES } from "../shm/slots.ts";
+import { MomentClock } from "../telemetry/clock.ts";
+import { DropTable } from "../telemetry/drops.ts";
+import { EventBus } from "../telemetry/events.ts";
+import { Hub } from "../telemetry/hub.ts";
+import { expandTemplates, loadPortTypes, type PortTypes, refusals, withAddedPorts } from "./effective.ts";
+import type { Log } from "./log.ts";
+import { Reloader } from "./reload.ts";
+import { createBridge, type RunningBridge } from "./running-bridge.ts";
+
+/** Between two turns of the control thread when nothing waits. */
+const TURN_MS = 20;
+const HUB_EVERY_MS = 250;
+const SECOND_MS = 1000;
+/** For the last datagrams at the end. */
+const FLUSH_MS = 5000;
+
+export interface LiveOptions {
+  readonly loaded: LoadedConfig;
+  readonly path: string;
+  readonly registries: Registries;
+  readonly version: string;
+  readonly machineId: string | undefined;
+  readonly log: Log;
+  /** Read the configuration anew (reload). */
+  readonly load: () => Promise<LoadedConfig>;
+}
+
+/** The configuration cannot be run here: exit code 2. */
+export class Refused extends Error {
+  readonly exitCode = 2;
+}
+
+/** Unix ms. */
+export const unixNow = (): number => Date.now();
+
+const breath: Breath = {
+  breathe: () => new Promise((resolve) => setImmediate(resolve)),
+  sleep: (ms) => sleep(ms),
+};
+
+export class LiveSwitch {
+  readonly bridges = new Map<string, RunningBridge>();
+  readonly events = new EventBus();
+  readonly drops = new DropTable();
+  readonly identity: Identity;
+  readonly hub: Hub;
+  readonly options: LiveOptions;
+  /** Rejects when forwarding has failed by itself. */
+  readonly failed: Promise<never>;
+  types: PortTypes = new Map();
+  /** One sentence each: what `weir status` calls degraded beside what it finds itself. */
+  readonly problems = new Map<string, string>();
+  private readonly clock = new MomentClock({ monotonicNs, wallMs: unixNow });
+  private readonly reloader: Reloader;
+  private readonly startedMs = unixNow();
+  private fail: (error: Error) => void = () => {};
+  private api: ApiServer | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private soon: NodeJS.Immediate | undefined;
+  private steps = 0;
+  private hubMs = -Infinity;
+  private secondMs = -Infinity;
+  private isStopping = false;
+
+  private constructor(options: LiveOptions, identity: Identity) {
+    this.options = options;
+    this.identity = identity;
+    this.failed = new Promise((_resolve, reject) => (this.fail = reject));
+    this.failed.catch(() => {});
+    this.hub = new Hub({
+      state: {
+        get: (name) => ({ sequence: identity.sequence(name) }),
+        set: (name, value) => identity.setSequence(name, (value as { sequence: number }).sequence),
+      },
+      port: (bridge, no) => this.bridges.get(bridge)?.bridge.portInfo(no),
+      ports: () => [...this.bridges.values()].flatMap(({ bridge }) => bridge.portInfos()),
+      agentAddress: agentAddress(),
+      log: (level, message) => options.log(level, message),
+      now: unixNow,
+      events: this.events,
+      onNotice: (notice, bridge, now) => this.drops.notice(notice, bridge, now),
+      onCounters: (counters, bridge, now) => {
+        this.drops.counters(counters, bridge, now);
+        this.bridges.get(bridge)?.view.look(counters, unixNow());
+      },
+    });
+    this.reloader = new Reloader(this, options.loaded);
+  }
+
+  /** Refuses before anything is touched; afterwards what fails is a problem to show, not an end. */
+  static async start(options: LiveOptions): Promise<LiveSwitch> {
+    const { loaded, registries, log } = options;
+    const types = await loadPortTypes(loaded.config, registries);
+    const refused = refusals(loaded.config, types);
+    if (refused.length > 0) throw new Refused(refused.map((text) => `${options.path}: ${text}`).join("\n"));
+    const { stateDir } = loaded.config.host;
+    const machineId = options.machineId === undefined ? {} : { machineId: options.machineId };
+    const identity = openIdentity({ stateDir, ...machineId, nowMs: unixNow(), warn: (text) => log("warn", text) });
+    const live = new LiveSwitch(options, identity);
+    try {
+      await live.startAll();
+    } catch (error) {
+      await live.stop();
+      throw error;
+    }
+    return live;
+  }
+
+  private async startAll(): Promise<void> {
+    const { loaded, registries, log } = this.options;
+    const config = await withAddedPorts(loaded.config, this.identity.addedPorts, registries);
+    this.types = await loadPortTypes(config, registries);
+    this.reloader.running = config;
+    for (const bridge of config.bridges) await this.addBridge(bridge);
+    for (const exporter of config.exporters)
+      this.hub.addExporter(exporter, await registries.exporterTypes[exporter.type]!());
+    await this.startApi(config.api.socket);
+    this.turn();
+    log("info", "forwarding", { bridges: [...this.bridges.keys()], config: this.options.path });
+  }
+
+  private async startApi(socket: string): Promise<void> {
+    const { log } = this.options;
+    try {
+      const uid = process.getuid?.() ?? 0;
+      this.api = await startApi({ view: liveView(this.running()), socket, uid, now: unixNow, log });
+    } catch (error) {
+      const message = `the API did not start: ${(error as Error).message}`;
+      this.problems.set("api", message);
+      log("error", message);
+    }
+  }
+
+  /** Where the API is, undefined: it did not start. */
+  get socket(): string | undefined {
+    return this.api?.socket;
+  }
+
+  get summary(): string {
+    const ports = [...this.bridges.values()].reduce((sum, { bridge }) => sum + bridge.ports().length, 0);
+    return `${this.bridges.size} bridges, ${ports} ports, ${this.hub.exporterNames.length} exporters`;
+  }
+
+  reload(): Promise<unknown> {
+    return this.reloader.reload({});
+  }
+
+  // ---- what a reload changes ------------------------------------------------------------------------------------------
+
+  /** Make and start a bridge. Returns its ports that could not be attached. */
+  async addBridge(config: Parameters<typeof createBridge>[0]): Promise<{ port: string; message: string }[]> {
+    const running = createBridge(config, this.types, {
+      flows: this.reloader.running.flows,
+      baseDir: this.options.loaded.baseDir,
+      identity: this.identity,
+      boot: this.clock.boot,
+      hub: this.hub,
+      events: this.events,
+      breath,
+      now: unixNow,
+      onAttention: () => this.attend(config.name),
+      onFailure: (error) => this.fail(error),
+    });
+    this.bridges.set(config.name, running);
+    return running.bridge.start();
+  }
+
+  async removeBridge(name: string): Promise<void> {
+    const running = this.bridges.get(name);
+    if (running === undefined) return;
+    await this.emptyBridge(running);
+    this.hub.removeBridge(name, this.clock.now());
+    this.drops.forgetBridge(name);
+    this.bridges.delete(name);
+    await running.bridge.datapath.close({ keepForwarding: false });
+  }
+
+  removeExporter(name: string): Promise<void> {
+    return this.hub.removeExporter(name, this.clock.now());
+  }
+
+  replaceExporter(...[spec, type]: Parameters<Hub["addExporter"]>): Promise<void> {
+    return this.hub.replaceExporter(spec, type, this.clock.now());
+  }
+
+  /** End all flows of a bridge, handing their records out as they come. */
+  private async emptyBridge({ bridge }: RunningBridge): Promise<void> {
+    let isEmpty = false;
+    const stopped = bridge.stop().finally(() => (isEmpty = true));
+    while (!isEmpty) {
+      this.hub.pump(this.clock.now());
+      await breath.breathe();
+    }
+    await stopped;
+    this.hub.pump(this.clock.now());
+  }
+
+  // ---- the control thread's turns ---------------------------------------------------------------------------------------
+
+  private attend(name: string): void {
+    const isMore = this.bridges.get(name)?.bridge.answerMisses(monotonicNs()) ?? false;
+    if (isMore) this.turnSoon();
+  }
+
+  private turnSoon(): void {
+    if (this.soon !== undefined || this.isStopping) return;
+    this.soon = setImmediate(() => {
+      this.soon = undefined;
+      this.turn();
+    });
+  }
+
+  private turn(): void {
+    clearTimeout(this.timer);
+    if (this.isStopping) return;
+    const nowNs = monotonicNs();
+    const now = this.clock.now();
+    this.followSteps();
+    let isMore = false;
+    for (const { bridge } of this.bridges.values()) isMore = bridge.tick(nowNs) || isMore;
+    this.hub.pump(now);
+    if (now.uptimeMs - this.hubMs >= HUB_EVERY_MS) {
+      this.hubMs = now.uptimeMs;
+      this.hub.tick(now);
+      this.identity.tick(unixNow());
+    }
+    if (now.uptimeMs - this.secondMs >= SECOND_MS) {
+      this.secondMs = now.uptimeMs;
+      this.followDevices();
+    }
+    if (isMore) this.turnSoon();
+    else this.timer = setTimeout(() => this.turn(), TURN_MS);
+  }
+
+  /** The wall clock was stepped: records of before keep the dates of before. */
+  private followSteps(): void {
+    if (this.steps === this.clock.steps) return;
+    this.steps = this.clock.steps;
+    for (const { bridge } of this.bridges.values()) bridge.sweeper.newEpoch(monotonicNs(), this.clock.boot);
+    this.options.log("warn", "the wall clock was stepped; flows were recorded up to it");
+  }
+
+  /** Devices came or went: templates make other ports. */
+  private followDevices(): void {
+    for (const running of this.bridges.values()) {
+      if (!running.config.ports.some(({ name }) => name.includes("{"))) continue;
+      const expanded = expandTemplates(running.config, this.types);
+      const names = (ports: typeof expanded.ports): string => ports.map(({ name }) => name).join();
+      if (names(expanded.ports) === names(running.expanded.ports)) continue;
+      running.expanded = expanded;
+      void running.bridge.apply(expanded);
+    }
+  }
+
+  // ---- the end ------------------------------------------------------------------------------------------------------------
+
+  /** Records of every flow, then everything sent, then everything given back. */
+  async stop(): Promise<void> {
+    if (this.isStopping) return;
+    this.isStopping = true;
+    clearTimeout(this.timer);
+    if (this.soon !== undefined) clearImmediate(this.soon);
+    this.reloader.close();
+    await this.api?.close();
+    for (const running of this.bridges.values()) await this.emptyBridge(running);
+    await this.hub.flush(this.clock.now(), FLUSH_MS);
+    await this.hub.close();
+    for (const { bridge } of this.bridges.values()) await bridge.datapath.close({ keepForwarding: false });
+    await this.identity.close(unixNow());
+  }
+
+  private running(): Running {
+    const { options, reloader } = this;
+    return {
+      version: options.version,
+      node: process.versions.node,
+      kernel: release(),
+      pid: process.pid,
+      startedMs: this.startedMs,
+      now: unixNow,
+      breath,
+      bridges: () => [...this.bridges.values()].map(({ view }) => view),
+      exporters: () => this.hub.exporters(),
+      events: this.events,
+      drops: this.drops,
+      config: () => reloader.describe(),
+      problems: () => [...this.problems.values()],
+      memory: () => {
+        const { rss, heapUsed } = process.memoryUsage();
+        const slots = [...this.bridges.values()].reduce((sum, { bridge }) => sum + bridge.datapath.slots.capacity, 0);
+        return { rss, heapUsed, shared: slots * SLOT_BYTES };
+      },
+      api: () => ({ ...(this.api !== undefined && { socket: this.api.socket }), listen: [] }),
+      reload: (request) => reloader.reload(request),
+      putPort: (name, entry) => reloader.putPort(name, entry),
+      patchPort: (name, patch) => reloader.patchPort(name, patch),
+      deletePort: (name) => reloader.deletePort(name),
+    };
+  }
+}
+
+/** The address that collectors know this host by: the first of its own, loopback where it has none. */
+function agentAddress(): string {
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return all.find(({ family, internal }) => family === "IPv4" && !internal)?.address ?? "127.0.0.1";
+}
