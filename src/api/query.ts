@@ -84,6 +84,9 @@ export function valueAt(item: unknown, key: string): unknown {
   return value;
 }
 
+// Made once: a localeCompare of its own for each pair is many times slower.
+const NATURAL = new Intl.Collator("en", { numeric: true });
+
 /** Numbers by size, texts in natural order (web2 before web10), what is missing last. */
 export function compareBy(sort: string): (a: unknown, b: unknown) => number {
   const down = sort.startsWith("-");
@@ -92,10 +95,7 @@ export function compareBy(sort: string): (a: unknown, b: unknown) => number {
     const x = valueAt(a, key);
     const y = valueAt(b, key);
     if (x === undefined || y === undefined) return (x === undefined ? 1 : 0) - (y === undefined ? 1 : 0);
-    const order =
-      typeof x === "number" && typeof y === "number"
-        ? x - y
-        : String(x).localeCompare(String(y), "en", { numeric: true });
+    const order = typeof x === "number" && typeof y === "number" ? x - y : NATURAL.compare(String(x), String(y));
     return down ? -order : order;
   };
 }

@@ -21,12 +21,6 @@ export function socketPlaces(env: Env, uid: number): string[] {
   return places;
 }
 
-/** Where a switch puts its socket when the configuration names none: the first of those places that this user may make. */
-export function defaultSocket(env: Env, uid: number): string {
-  const places = socketPlaces(env, uid);
-  return uid === 0 ? places[0]! : places[1]!;
-}
-
 /**
  * A directory below /tmp can be made by anybody before us, with a socket in it that answers in our name: only one of
  * our own (or root's) is trusted. Undefined: fine; else the sentence that says why not.

@@ -94,6 +94,10 @@ test("show audit: the numbers stand under each other and add up; bad news is exi
   );
   assert.match(out, /ingress_vlan_filter 21,190, port_loopback_filter 9,150 \(expected\), pkt_too_small 62/);
   assert.match(out, /netflow-v5: sent 181,402,118 \+ ipv6 402,331 \+ nonIp 5,202 = 181,809,651 in records +yes/);
+  const busy = await served(t, {
+    audit: () => [{ ...audit, exact: false, inFlight: 66, inTable: audit.inTable - 66 }],
+  });
+  assert.match((await busy.run(["show", "audit"])).out, /= received, but for 66 in flight +yes/);
   const bad = await served(t, { audit: () => [{ ...audit, ok: false, flowsOk: false, inTable: 0 }] });
   const shown = await bad.run(["show", "audit"]);
   assert.equal(shown.code, 1);

@@ -7,9 +7,14 @@ export function terminal(stream: Out): Terminal {
   return {
     write: (text) => void stream.write(text),
     drain: () =>
-      stream.writableNeedDrain && !stream.destroyed
-        ? new Promise((resolve) => void stream.once("drain", resolve).once("close", resolve))
-        : Promise.resolve(),
+      new Promise((resolve) => {
+        if (!stream.writableNeedDrain || stream.destroyed) return resolve();
+        const done = (): void => {
+          stream.off("drain", done).off("close", done);
+          resolve();
+        };
+        stream.on("drain", done).on("close", done);
+      }),
     get isTTY() {
       return stream.isTTY === true;
     },

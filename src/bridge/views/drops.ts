@@ -7,6 +7,7 @@ import { parseKey } from "../../flow/parse.ts";
 import { vlanText } from "../../pipeline/snapshot.ts";
 import type { DropRow, LostRow, RefusedFrame } from "../../telemetry/drops.ts";
 import { frameText } from "../../telemetry/frame-text.ts";
+import { ETH_HEADER_BYTES } from "../../wire/ethernet.ts";
 import { flowId } from "./flows.ts";
 import type { DropJson, LostRowJson } from "./json.ts";
 import type { PortSource } from "./ports.ts";
@@ -81,6 +82,7 @@ export function dropJson(row: DropRow, context: DropContext): DropJson {
   const tenant = port === undefined ? undefined : context.tenant(port);
   const { frame } = row;
   const portName = port?.name ?? `#${row.port}`;
+  const trace = frame === undefined ? undefined : traceArguments(frame, portName, context);
   return {
     bridge: context.bridge,
     port: portName,
@@ -94,16 +96,15 @@ export function dropJson(row: DropRow, context: DropContext): DropJson {
     totalPackets: row.totalPackets,
     ...(row.lastMs !== undefined && { lastMs: row.lastMs }),
     text: sentence(name, port, frame),
-    ...(frame !== undefined && {
-      last: frameText(frame.data, frame.wireLength),
-      trace: traceArguments(frame, portName, context),
-    }),
+    ...(frame !== undefined && { last: frameText(frame.data, frame.wireLength) }),
+    ...(trace !== undefined && { trace }),
   };
 }
 
-/** By its flow while that lives; else by its bytes. */
-function traceArguments(frame: RefusedFrame, port: string, context: DropContext): string {
+/** By its flow while that lives; else by its bytes, if they are a header at least. */
+function traceArguments(frame: RefusedFrame, port: string, context: DropContext): string | undefined {
   if (context.lives(frame.slot, frame.gen)) return `--flow ${flowId(context.bridge, frame.gen, frame.slot)}`;
+  if (frame.data.length < ETH_HEADER_BYTES) return undefined;
   return `--port ${port} ${Buffer.from(frame.data.subarray(0, 64)).toString("hex")}`;
 }
 

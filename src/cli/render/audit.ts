@@ -22,9 +22,11 @@ function term(label: string, value: number, note = ""): string {
   return `${padEnd(label, LABEL)}${padStart(count(value), NUMBER)}${note === "" ? "" : `   ${note}`}`;
 }
 
-function sum(value: number, ok: boolean, screen: Screen): string {
+function sum(value: number, rx: number, ok: boolean, screen: Screen): string {
   const verdict = ok ? "yes" : screen.paint("red", "NO");
-  return `${" ".repeat(LABEL)}${padStart(count(value), NUMBER)}   = received${" ".repeat(46)}${verdict}`;
+  const off = Math.abs(rx - value);
+  const relation = off === 0 || !ok ? "= received" : `= received, but for ${count(off)} in flight`;
+  return `${" ".repeat(LABEL)}${padStart(count(value), NUMBER)}   ${padEnd(relation, 56)}${verdict}`;
 }
 
 export function renderAudit(audit: AuditJson, screen: Screen): string[] {
@@ -41,13 +43,15 @@ export function renderAudit(audit: AuditJson, screen: Screen): string[] {
   if (audit.pending > 0) lines.push(term("  waiting for a rule", audit.pending));
   const dispositions = audit.forwarded + audit.dropped + audit.consumed + audit.observed + audit.pending;
   lines.push(
-    sum(dispositions, audit.dispositionsOk, screen),
+    sum(dispositions, audit.rx, audit.dispositionsOk, screen),
     term("in records written", audit.inRecords),
     term("in the table, not yet in a record", audit.inTable),
     term("unattributed", audit.unattributed, listCounts(audit.causes)),
   );
   if (audit.pending > 0) lines.push(term("waiting for a rule", audit.pending));
-  lines.push(sum(audit.inRecords + audit.inTable + audit.unattributed + audit.pending, audit.flowsOk, screen));
+  lines.push(
+    sum(audit.inRecords + audit.inTable + audit.unattributed + audit.pending, audit.rx, audit.flowsOk, screen),
+  );
   for (const exporter of audit.exporters) {
     const terms = [`sent ${count(exporter.packets)}`];
     for (const [why, packets] of Object.entries(exporter.notExportable))

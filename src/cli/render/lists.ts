@@ -4,7 +4,7 @@ import type { List, Screen } from "./context.ts";
 import { left, right, table } from "./table.ts";
 import { visible } from "./text.ts";
 import { age, clock, count, si } from "./units.ts";
-import { listCounts, ownerName, plural, total } from "./words.ts";
+import { listCounts, ownerName, plural, tenantName, total } from "./words.ts";
 
 function heading(list: List<unknown>, what: string): string {
   const all = list.items.length === list.total ? "" : `${count(list.items.length)} of `;
@@ -41,7 +41,7 @@ export function renderRules(list: List<RuleJson>, screen: Screen): string[] {
 
 export function renderTenants(list: List<TenantJson>, screen: Screen): string[] {
   const columns = [
-    left("TENANT", (tenant: TenantJson) => (tenant.tenant === undefined ? "(none)" : visible(tenant.tenant))),
+    left("TENANT", tenantName),
     left("VLANS", (tenant: TenantJson) => tenant.vlans ?? "-"),
     right("PORTS", (tenant: TenantJson) => count(tenant.ports.length)),
     right("IN bit/s", (tenant: TenantJson) => si(tenant.rxBps)),

@@ -5,7 +5,7 @@ import type { Screen } from "./context.ts";
 import { left, right, table } from "./table.ts";
 import { cut, visible } from "./text.ts";
 import { bitRate, count, si } from "./units.ts";
-import { ownerName } from "./words.ts";
+import { ownerName, tenantName } from "./words.ts";
 
 export const VIEWS = ["tenant", "vm", "port", "flow"] as const;
 export type TopView = (typeof VIEWS)[number];
@@ -43,8 +43,6 @@ export interface TopData {
   readonly history: ReadonlyMap<string, readonly number[]>;
 }
 
-const NO_TENANT = "(none)";
-
 function add(rows: Map<string, TopRow>, name: string, from: Omit<TopRow, "name">): void {
   const row = rows.get(name) ?? { name, rxBps: 0, txBps: 0, rxPps: 0, newFlowsPps: 0, dropPps: 0, lostPps: 0 };
   rows.set(name, {
@@ -60,7 +58,7 @@ function add(rows: Map<string, TopRow>, name: string, from: Omit<TopRow, "name">
 
 export function tenantRows(tenants: readonly TenantJson[]): TopRow[] {
   const rows = new Map<string, TopRow>();
-  for (const tenant of tenants) add(rows, tenant.tenant ?? NO_TENANT, tenant);
+  for (const tenant of tenants) add(rows, tenant.tenant ?? tenantName(tenant), tenant);
   return [...rows.values()];
 }
 

@@ -9,6 +9,12 @@ export function ownerName(owner: Owner | undefined, tenant?: string): string {
   return parts.length > 0 ? visible(parts.join("/")) : "-";
 }
 
+/** A tenant, or in brackets who has none: the one port, or "none". */
+export function tenantName(row: { readonly tenant?: string; readonly ports: readonly string[] }): string {
+  if (row.tenant !== undefined) return visible(row.tenant);
+  return `(${row.ports.length === 1 ? visible(row.ports[0]!) : "none"})`;
+}
+
 export function vlanName(vlan: VlanJson | undefined): string {
   if (vlan === undefined) return "untagged";
   const trunks = vlan.trunks ?? "all";
