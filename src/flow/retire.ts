@@ -48,21 +48,20 @@ export class Retirement {
 
   /** Move everything one step on, and finish up to `limit` slots. Returns how many were finished. */
   run(limit: number): number {
-    let finished = 0;
-    do {
-      this.unlink();
-      this.collect();
-      finished += this.finishQuiet(limit - finished);
-    } while (limit === Infinity && this.progress());
-    return finished;
+    this.unlink();
+    this.collect();
+    return this.finishQuiet(limit);
   }
 
-  /** In exact mode the datapath answers at once: whatever still waits goes round again. */
-  private progress(): boolean {
-    if (this.size === 0) return false;
-    if (this.waiting.length === 0 && this.quiet.length === 0)
-      throw new Error("exact mode needs a datapath whose quiesced() answers at once");
-    return true;
+  /** Exact mode: finish everything now. */
+  runAll(): number {
+    let finished = 0;
+    while (this.size > 0) {
+      finished += this.run(Infinity);
+      if (this.unlinked > 0 && this.waiting.length === 0)
+        throw new Error("exact mode needs a datapath whose quiesced() answers at once");
+    }
+    return finished;
   }
 
   private unlink(): void {

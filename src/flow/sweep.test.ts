@@ -15,7 +15,17 @@ test("an idle flow ends after idleTimeout, with its own times and one record", (
   assert.ok(bed.sweeper.dueAt(26 * SECOND) <= 27 * SECOND);
   bed.sweeper.sweep(27 * SECOND);
   assert.deepEqual(bed.records(), [
-    { packets: 2, bytes: 160, l3Bytes: 132, firstMs: 10_000, lastMs: 12_000, endReason: END_IDLE, tcpFlags: 0 },
+    {
+      port: 1,
+      flow: 7,
+      packets: 2,
+      bytes: 160,
+      l3Bytes: 132,
+      firstMs: 10_000,
+      lastMs: 12_000,
+      endReason: END_IDLE,
+      tcpFlags: 0,
+    },
   ]);
   assert.equal(bed.views.free.size, bed.views.slots.capacity);
   assert.equal(bed.sweeper.dueAt(27 * SECOND), Infinity);

@@ -158,7 +158,7 @@ export class Sweeper {
     this.measureFree(nowNs);
     this.due.learn(nowNs, this.shortestNs());
     this.sweptNs = nowNs;
-    let work = this.retirement.run(Math.ceil(budget / RECORD_COST)) * RECORD_COST;
+    let work = this.retire(budget);
     if (this.nextBoot) {
       if (this.retirement.size > 0) return work;
       this.writer.boot = this.nextBoot;
@@ -174,7 +174,7 @@ export class Sweeper {
       }
       if (dueNs[block]! <= nowNs || this.unsearched[block] === 1) work += this.look(block, nowNs);
     }
-    work += this.retirement.run(Math.ceil(Math.max(0, budget - work) / RECORD_COST)) * RECORD_COST;
+    work += this.retire(Math.max(0, budget - work));
     return work;
   }
 
@@ -201,7 +201,7 @@ export class Sweeper {
     if (ended || silent >= idleNs) {
       this.due.learn(nowNs, this.shortestNs());
       this.close(slot, ended ? END_OF_FLOW : END_IDLE);
-      this.retirement.run(Infinity);
+      this.retirement.runAll();
       return true;
     }
     if (u32[at + SLOT_FIRST] !== 0 && nowNs - plainCounter(u32, at + SLOT_FIRST) >= activeNs)
@@ -216,7 +216,7 @@ export class Sweeper {
       if (this.due.used[slot >>> 8] === 0) slot |= BLOCK_SLOTS - 1;
       else if (Atomics.load(this.slots.i32, slot * SLOT_WORDS + SLOT_STATE) === STATE_LIVE) this.close(slot, reason);
     }
-    this.retirement.run(this.exact ? Infinity : 0);
+    this.retire(0);
   }
 
   /**
@@ -360,6 +360,12 @@ export class Sweeper {
     if (gen[rule] !== u32[at + SLOT_RULE_GEN]) return;
     const last = readCounter(i32, at + SLOT_LAST);
     if (last > lastNs[rule]!) lastNs[rule] = last;
+  }
+
+  /** Move flows that end one step on, as far as the budget goes. Returns the work done. */
+  private retire(budget: number): number {
+    const finished = this.exact ? this.retirement.runAll() : this.retirement.run(Math.ceil(budget / RECORD_COST));
+    return finished * RECORD_COST;
   }
 
   private searched(block: number): void {

@@ -33,6 +33,9 @@ export interface FrameFacts {
 }
 
 export interface TestRecord {
+  readonly port: number;
+  /** The `n` of `keyOf`. */
+  readonly flow: number;
   readonly packets: number;
   readonly bytes: number;
   readonly l3Bytes: number;
@@ -163,16 +166,11 @@ export function flowBench(options: BenchOptions): FlowBench {
     records() {
       const cursor = new RecordCursor();
       return Array.from({ length: log.head - log.oldest }, (_, n) => {
-        const { packets, bytes, l3Bytes, firstMs, lastMs, endReason, tcpFlags } = log.at(log.oldest + n, cursor);
-        return {
-          packets,
-          bytes,
-          l3Bytes,
-          firstMs: Math.round(firstMs),
-          lastMs: Math.round(lastMs),
-          endReason,
-          tcpFlags,
-        };
+        const record = log.at(log.oldest + n, cursor);
+        const { packets, bytes, l3Bytes, firstMs, lastMs, endReason, tcpFlags } = record;
+        const port = record.key(0) >>> 16;
+        const flow = ((record.key(6) & 0xffffff) << 12) | (record.key(14) >>> 16);
+        return { port, flow, packets, bytes, l3Bytes, firstMs, lastMs, endReason, tcpFlags };
       });
     },
   };

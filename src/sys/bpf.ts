@@ -1,0 +1,129 @@
+/**
+ * BPF objects through libbpf.so.1: load a compiled file, map its arrays into this process, run its programs by hand.
+ * An array map with BPF_F_MMAPABLE is plain memory here: typed arrays and Atomics on one side, the program's loads and
+ * atomics on the other, no system call between them.
+ */
+import { check, libc, MAP_SHARED, PROT_READ_WRITE } from "./libc.ts";
+import { allocate } from "./memory.ts";
+import { loadLibrary, viewMemory } from "./native.ts";
+
+type Handle = number | bigint;
+
+interface Libbpf {
+  open(path: string): Handle;
+  load(object: Handle): number;
+  close(object: Handle): void;
+  findMap(object: Handle, name: string): number;
+  findProgram(object: Handle, name: string): Handle;
+  programFd(program: Handle): number;
+  deleteElement(fd: number, key: Uint8Array): number;
+  testRun(fd: number, options: Uint8Array): number;
+  syscall(number: number, command: number, flags: number, cpu: number): number;
+}
+
+let functions: Libbpf | undefined;
+
+function libbpf(): Libbpf {
+  if (functions) return functions;
+  const { func } = loadLibrary("libbpf.so.1", "libbpf1");
+  functions = {
+    open: func("uintptr_t bpf_object__open(const char *)"),
+    load: func("int bpf_object__load(uintptr_t)"),
+    close: func("void bpf_object__close(uintptr_t)"),
+    findMap: func("int bpf_object__find_map_fd_by_name(uintptr_t, const char *)"),
+    findProgram: func("uintptr_t bpf_object__find_program_by_name(uintptr_t, const char *)"),
+    programFd: func("int bpf_program__fd(uintptr_t)"),
+    deleteElement: func("int bpf_map_delete_elem(int, void *)"),
+    testRun: func("int bpf_prog_test_run_opts(int, void *)"),
+    syscall: loadLibrary("libc.so.6", "libc6").func("int64_t syscall(int64_t, int64_t, int64_t, int64_t)"),
+  };
+  return functions;
+}
+
+export interface BpfObject {
+  /** Descriptor of a map. Throws where the object has none of this name. */
+  map(name: string): number;
+  /** Descriptor of a program; may be used in every thread of the process. */
+  program(name: string): number;
+  /** Maps and programs end with their last user: a descriptor, a mapping, an attachment, a pin. */
+  close(): void;
+}
+
+/** Load a compiled object file into the kernel. Throws with the cause; libbpf writes the verifier's words to stderr. */
+export function loadObject(path: string): BpfObject {
+  const lib = libbpf();
+  const object = lib.open(path);
+  if (!object) check(-1, `${path}: libbpf cannot read it`);
+  try {
+    check(lib.load(object), `${path}: the kernel does not accept it`);
+  } catch (error) {
+    lib.close(object);
+    throw error;
+  }
+  const named = (what: string, name: string, fd: number): number => {
+    if (fd < 0) throw new Error(`${path} has no ${what} ${name}`);
+    return fd;
+  };
+  return {
+    map: (name) => named("map", name, lib.findMap(object, name)),
+    program: (name) => {
+      const program = lib.findProgram(object, name);
+      return named("program", name, program ? lib.programFd(program) : -1);
+    },
+    close: () => lib.close(object),
+  };
+}
+
+/**
+ * The values of a mapped array (BPF_F_MMAPABLE): `bytes` of them, one after the other, each padded to 8. It stays mapped
+ * for the life of the process: touching an ArrayBuffer over unmapped memory would end it.
+ */
+export function mapArray(fd: number, bytes: number): ArrayBuffer {
+  const address = check(libc().mmap(0, bytes, PROT_READ_WRITE, MAP_SHARED, fd, 0), `map ${fd} of ${bytes} bytes`);
+  return viewMemory(address, bytes);
+}
+
+/** Delete one key. False: it was not there. */
+export function deleteElement(fd: number, key: Uint8Array): boolean {
+  return libbpf().deleteElement(fd, key) === 0;
+}
+
+// struct bpf_test_run_opts, bpf/bpf.h of libbpf 1.x: byte offsets.
+const OPTS_BYTES = 80;
+const OPTS_DATA_IN = 8;
+const OPTS_DATA_SIZE_IN = 24;
+const OPTS_RETVAL = 56;
+const OPTS_REPEAT = 60;
+const OPTS_DURATION = 64;
+
+/** An empty Ethernet frame: what a tc program is given to run on. */
+const FRAME_BYTES = 64;
+
+/**
+ * Run a tc program `repeat` times on an empty frame, in this thread, on the CPU it stands on. The kernel may leave the
+ * CPU between two runs, never within one. Returns a function, so that what it needs is made once.
+ */
+export function testRunner(fd: number): (repeat: number) => { retval: number; nsPerRun: number } {
+  const frame = allocate(FRAME_BYTES);
+  const options = new Uint8Array(OPTS_BYTES);
+  const view = new DataView(options.buffer);
+  view.setBigUint64(0, BigInt(OPTS_BYTES), true);
+  view.setBigUint64(OPTS_DATA_IN, BigInt(frame.address), true);
+  view.setUint32(OPTS_DATA_SIZE_IN, FRAME_BYTES, true);
+  return (repeat) => {
+    view.setInt32(OPTS_REPEAT, repeat, true);
+    check(libbpf().testRun(fd, options), "running a BPF program");
+    return { retval: view.getUint32(OPTS_RETVAL, true), nsPerRun: view.getUint32(OPTS_DURATION, true) };
+  };
+}
+
+const SYS_MEMBARRIER = process.arch === "arm64" ? 283 : 324;
+const MEMBARRIER_CMD_GLOBAL = 1;
+
+/**
+ * Wait for a grace period: when it returns, every BPF program that ran when it was called has ended (membarrier(2),
+ * MEMBARRIER_CMD_GLOBAL is synchronize_rcu). Takes milliseconds and blocks the thread: not for the control thread.
+ */
+export function gracePeriod(): void {
+  check(libbpf().syscall(SYS_MEMBARRIER, MEMBARRIER_CMD_GLOBAL, 0, 0), "membarrier");
+}
