@@ -1,4 +1,7 @@
-/** A port that receives without end: frames of many flows from memory, in an order that no cache likes. */
+/**
+ * A port that receives without end: frames of many flows, in an order in which neighbours are strangers. They are written
+ * into a small ring, as a device writes them: the engine finds the frame in the cache, but not its flow.
+ */
 import type { PacketBatch, Port, PortStatus } from "../../src/ports/port.ts";
 import { buildFrame } from "../../src/wire/builder.ts";
 import { writeU16 } from "../../src/wire/bytes.ts";
@@ -10,7 +13,8 @@ const FRAME_BYTES = 60;
 const STRIDE = 128;
 const HEADROOM = 32;
 const UDP_PORTS = ETH_HEADER_BYTES + IPV4_HEADER_BYTES;
-/** Step between flows: a prime, so that neighbours in time are strangers in memory. */
+const RING = 1024;
+/** From one flow to the next, a prime. */
 const STEP = 7919;
 
 const STATUS: PortStatus = {
@@ -34,13 +38,9 @@ export function createFrameWheel(flows: number): Port {
     udp: { src: 1, dst: 2 },
     pad: true,
   });
-  const bytes = new Uint8Array(flows * STRIDE);
-  for (let flow = 0; flow < flows; flow++) {
-    const at = flow * STRIDE + HEADROOM;
-    bytes.set(one.subarray(0, FRAME_BYTES), at);
-    writeU16(bytes, at + UDP_PORTS, flow % 65536);
-    writeU16(bytes, at + UDP_PORTS + 2, flow / 65536);
-  }
+  const bytes = new Uint8Array(RING * STRIDE);
+  for (let slot = 0; slot < RING; slot++) bytes.set(one.subarray(0, FRAME_BYTES), slot * STRIDE + HEADROOM);
+  let slot = 0;
   let flow = 0;
   return {
     ...quietPort(),
@@ -48,12 +48,16 @@ export function createFrameWheel(flows: number): Port {
       batch.bytes = bytes;
       batch.vnet = false;
       for (let n = 0; n < batch.capacity; n++) {
-        batch.offset[n] = flow * STRIDE + HEADROOM;
+        const at = slot * STRIDE + HEADROOM;
+        writeU16(bytes, at + UDP_PORTS, flow & 0xffff);
+        writeU16(bytes, at + UDP_PORTS + 2, flow >>> 16);
+        batch.offset[n] = at;
         batch.captured[n] = FRAME_BYTES;
         batch.length[n] = FRAME_BYTES;
         batch.timeNs[n] = 0;
         batch.gsoSize[n] = 0;
         batch.gsoHeaders[n] = 0;
+        slot = (slot + 1) & (RING - 1);
         flow = (flow + STEP) % flows;
       }
       return batch.capacity;
