@@ -46,8 +46,12 @@ export interface AuditSource {
   readonly ports: number;
 }
 
-/** A batch in the datapath's hands has touched flows and not yet committed its counters: look again so often. */
-const PATIENCE = 64;
+/**
+ * A batch in the datapath's hands has touched flows and not yet committed its counters: look again so often, leaving the
+ * processor to it for a millisecond in between.
+ */
+const PATIENCE = 250;
+const clock = new Int32Array(new SharedArrayBuffer(4));
 
 export function audit(source: AuditSource): Audit {
   const { ports, sweeper } = source;
@@ -61,7 +65,10 @@ export function audit(source: AuditSource): Audit {
     return true;
   };
   source.counters(after);
-  for (let tries = 0; tries < PATIENCE && !fits(); tries++) source.counters(after);
+  for (let tries = 0; tries < PATIENCE && !fits(); tries++) {
+    Atomics.wait(clock, 0, 0, 1);
+    source.counters(after);
+  }
 
   const failing: { port: number; term: "dispositions" | "flows"; off: number }[] = [];
   for (let port = 0; port < ports; port++) {

@@ -53,6 +53,7 @@ const BATCHES_A_TICK = 4;
 const SECOND = 1e9;
 /** A rule outlives its last use, and its index the rule, by the idle timeout and this. */
 const REST_NS = 10 * SECOND;
+const STOP_NS = 10 * SECOND;
 const MACS_AGED_AT_ONCE = 1024;
 
 export class Bridge {
@@ -227,15 +228,20 @@ export class Bridge {
     return true;
   }
 
-  /** Take all ports off, end all flows, and return when their records are in the log. The datapath stays open. */
-  async stop(): Promise<void> {
+  /**
+   * Take all ports off, end all flows, and return when their records are in the log; false: the datapath did not answer in
+   * 10 s. It stays open.
+   */
+  async stop(): Promise<boolean> {
     await this.apply({ ...this.current, ports: [] });
     this.answerMisses(this.datapath.nowNs());
+    const untilNs = this.datapath.nowNs() + STOP_NS;
     this.sweeper.endAll(this.datapath.nowNs(), END_FORCED);
-    while (this.sweeper.closing > 0) {
+    while (this.sweeper.closing > 0 && this.datapath.nowNs() < untilNs) {
       this.sweeper.sweep(this.datapath.nowNs());
       await new Promise((resolve) => setImmediate(resolve));
     }
+    return this.sweeper.closing === 0;
   }
 
   private async change(config: BridgeConfig, flows: FlowsConfig): Promise<PortFailure[]> {
