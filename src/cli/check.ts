@@ -1,19 +1,24 @@
 /** weir check: says ok or every error. */
 import type { Command } from "commander";
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { example, printJson } from "./common.ts";
 import type { Deps } from "./deps.ts";
 import { BadNews, errorLines, EXIT_USAGE, UsageError } from "./errors.ts";
 import { plural } from "./render/words.ts";
 
+/** As the loader reads it: the same limit, the same alphabet. */
+const MAX_FILE_BYTES = 1 << 20;
+
 async function read(file: string, deps: Deps): Promise<string> {
   if (file === "-") return deps.keys.text();
   try {
-    return await readFile(file, "utf8");
+    if ((await stat(file)).size > MAX_FILE_BYTES) throw new UsageError(`${file}: larger than 1 MiB`);
+    return new TextDecoder("utf-8", { fatal: true }).decode(await readFile(file));
   } catch (error) {
-    throw new UsageError(
-      `${file}: ${(error as NodeJS.ErrnoException).code === "ENOENT" ? "no such file" : (error as Error).message}`,
-    );
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (error instanceof UsageError) throw error;
+    if (code === "ERR_ENCODING_INVALID_ENCODED_DATA") throw new UsageError(`${file}: is not UTF-8 text`);
+    throw new UsageError(`${file}: ${code === "ENOENT" ? "no such file" : message}`);
   }
 }
 

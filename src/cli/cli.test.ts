@@ -241,6 +241,7 @@ test("check: ok, or every error and exit 2", async () => {
   assert.equal(bad.code, 2);
   assert.match(bad.err, /^-:1:1 a: b\n-:2:1 c: \\x1b\[2J\n2 errors\n$/);
   assert.equal((await weir(["check", "/nonexistent.yaml"])).code, 2);
+  assert.match((await weir(["check", process.execPath])).err, /larger than 1 MiB/);
 });
 
 test("version names both ends", async (t) => {

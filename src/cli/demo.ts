@@ -56,15 +56,24 @@ function askIt(api: string, deps: Deps): string {
   return `node dist/weir.js show flows${found ? "" : ` --api ${api}`}`;
 }
 
+function introduction(api: string, deps: Deps): string {
+  const ask =
+    api === ""
+      ? "not this one: its API did not start, the message above says why"
+      : `${askIt(api, deps).padEnd(34)} (in another terminal)`;
+  return (
+    `Weir ${deps.version} demo: a real switch, generated tenants, no root; nothing leaves this machine.\n` +
+    `  ask it      ${ask}\n` +
+    `  stop it     Ctrl-C\n\n`
+  );
+}
+
 async function demo(options: { config?: string }, deps: Deps): Promise<void> {
   const end = new AbortController();
   let summary: Promise<void> = Promise.resolve();
   const code = await deps.engine.demo(options, (api) => {
-    deps.out.write(
-      `Weir ${deps.version} demo: a real switch, generated tenants, no root; nothing leaves this machine.\n` +
-        `  ask it      ${askIt(api, deps).padEnd(34)} (in another terminal)\n` +
-        `  stop it     Ctrl-C\n\n`,
-    );
+    deps.out.write(introduction(api, deps));
+    if (api === "") return;
     summary = summarise(api, deps, end.signal).catch((error: unknown) => {
       deps.err.write(`weir: the summary ended: ${(error as Error).message}\n`);
     });

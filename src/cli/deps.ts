@@ -45,16 +45,11 @@ export interface ReplayOptions {
   readonly progress?: (done: { readonly packets: number; readonly bytes: number; readonly total: number }) => void;
 }
 
-export interface ConfigProblem {
-  /** "weir.yaml:14:7 bridges[0].ports[2].vlan.tag: 5000 is not a VLAN id (1..4094)" */
-  readonly text: string;
-}
-
 /** What only the composition root can give: it alone knows engines, port types and exporters. */
 export interface Engine {
   /** Runs until stopped; the exit code. */
   run(options: RunOptions): Promise<number>;
-  /** The same with generated tenants, telling `started` where its API is. */
+  /** The same with generated tenants, telling `started` where its API is ("" where that did not start). */
   demo(options: DemoOptions, started: (api: string) => void): Promise<number>;
   replay(options: ReplayOptions): Promise<ReplayResult>;
   /** Every fault of a configuration, none when it is sound. `name` is what messages call it. */
