@@ -10,6 +10,10 @@ import { renderSummary, type Summary } from "./render/summary.ts";
 import { cut } from "./render/text.ts";
 
 const EVERY_MS = 2000;
+/** Into a file or a pipe: less often. */
+const PLAIN_EVERY_MS = 10_000;
+/** Rates need two looks at the counters, a second apart. */
+const FIRST_MS = 2500;
 
 async function ask(api: ApiClient): Promise<Summary> {
   const system = await api.get<SystemJson>("system");
@@ -35,8 +39,10 @@ async function summarise(api: string, deps: Deps, end: AbortSignal): Promise<voi
   const client = new ApiClient({ api, env: {}, uid: deps.uid });
   const ended = new Promise<void>((resolve) => end.addEventListener("abort", () => resolve()));
   let lines = 0;
+  let pauseMs = FIRST_MS;
   while (!end.aborted) {
-    await Promise.race([deps.sleep(lines === 0 ? 1000 : deps.out.isTTY ? EVERY_MS : 10_000), ended]);
+    await Promise.race([deps.sleep(pauseMs), ended]);
+    pauseMs = deps.out.isTTY ? EVERY_MS : PLAIN_EVERY_MS;
     if (end.aborted) return;
     try {
       lines = draw(deps, renderSummary(await ask(client), screen(deps)), lines);

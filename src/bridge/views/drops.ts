@@ -62,7 +62,7 @@ function sentence(reason: string, port: PortSource | undefined, frame: RefusedFr
     case "pkt_too_big":
       return "larger than the output port's MTU";
     case "dev_ready":
-      return "the port is down or disabled";
+      return "the port it should leave by is down or disabled";
     case "tx_failed":
       return "the output device did not take it";
     case "no_buffer_space":
