@@ -103,10 +103,11 @@ test("nothing happens before start; then ports, limits and sampling are programm
       { port: 2, up: false },
     ],
   );
-  assert.deepEqual(said.at(-1)!.sampling, [
+  assert.deepEqual(said.find((change) => change.sampling)?.sampling, [
     { port: 1, rate: 400, header: 128 },
     { port: 2, rate: 10, header: 128 },
   ]);
+  assert.ok(said.at(-1)!.enabled, "no port is enabled before all is known");
 });
 
 test("frames are switched, and an audit adds up", async () => {

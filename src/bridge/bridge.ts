@@ -260,6 +260,7 @@ export class Bridge {
     }
     // Refusals of the new configuration hold before the first of its new ports is there.
     this.refresh();
+    const attached = new Set(this.keeper.book.present().filter((entry) => entry.attached));
     const failures: PortFailure[] = [];
     for (const port of wanted.values()) {
       const failure = await this.keeper.attach(port, (old) => this.mayReuse(old));
@@ -268,6 +269,8 @@ export class Bridge {
     this.programSampling();
     this.keeper.poll();
     this.refresh();
+    // Now that all are known, those that are new may speak.
+    this.keeper.programEnabled(...this.keeper.book.present().filter((entry) => entry.attached && !attached.has(entry)));
     return failures;
   }
 

@@ -25,7 +25,10 @@ export class PortKeeper {
     this.env = env;
   }
 
-  /** Give a configured port to the datapath unless it has it. Undefined: done; else why not, and the port is `failed`. */
+  /**
+   * Give a configured port to the datapath unless it has it; it is still until `programEnabled`. Undefined: done; else why not, and
+   * the port is `failed`.
+   */
   async attach(config: PortConfig, mayReuse: (old: PortEntry) => boolean): Promise<PortFailure | undefined> {
     const { name } = config;
     let entry = this.book.find(name);
@@ -42,7 +45,6 @@ export class PortKeeper {
     entry.attached = true;
     entry.status = STARTING;
     entry.known = false;
-    this.programEnabled(entry);
     return undefined;
   }
 
@@ -52,8 +54,8 @@ export class PortKeeper {
     await this.env.datapath.removePort(entry.no);
   }
 
-  programEnabled(entry: PortEntry): void {
-    this.env.datapath.program({ enabled: [{ port: entry.no, up: entry.config.enabled }] });
+  programEnabled(...entries: readonly PortEntry[]): void {
+    this.env.datapath.program({ enabled: entries.map(({ no, config }) => ({ port: no, up: config.enabled })) });
   }
 
   /** Read what the datapath says of each port. True: one became able to send, or unable. */

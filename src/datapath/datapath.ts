@@ -45,7 +45,7 @@ export interface RuleChange {
   /** Frames of these misses that wait for a rule: classify them again now (or refuse them, `refuse` = drop reason). */
   readonly resume?: readonly { readonly miss: number; readonly refuse?: number }[];
   readonly sampling?: readonly { readonly port: PortNo; readonly rate: number; readonly header: number }[];
-  /** Administrative state: a port that is not enabled receives nothing and refuses output (dev_ready). */
+  /** Administrative state: a port that is not enabled receives nothing and refuses output (dev_ready). New ports are not. */
   readonly enabled?: readonly { readonly port: PortNo; readonly up: boolean }[];
   readonly limits?: { readonly maxFlowsPerPort: number };
 }
@@ -84,7 +84,10 @@ export interface Datapath {
   readonly misses: MissSource;
   /** Now, in ns of the clock that stamps the slots. */
   nowNs(): number;
-  /** Rejects with an Error that names the fix; the number is then free again. */
+  /**
+   * Attach a port. It neither receives nor sends until `program` enables it: no frame meets half a configuration. Rejects
+   * with an Error that names the fix; the number is then free again.
+   */
   addPort(spec: PortSpec): Promise<void>;
   /** After this, no new slot has the port's number. */
   removePort(no: PortNo): Promise<void>;

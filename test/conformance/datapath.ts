@@ -34,7 +34,7 @@ export interface DatapathHarness {
 
 export interface DatapathSuite {
   readonly name: string;
-  /** A datapath with `slots` flow slots and ports 1, 2, 3. */
+  /** A datapath with `slots` flow slots and ports 1, 2, 3, enabled. */
   create(slots: number): Promise<DatapathHarness>;
 }
 

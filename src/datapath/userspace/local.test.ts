@@ -18,6 +18,7 @@ runDatapathSuite({
       channels[no] = memory();
       await datapath.addPort({ no, name: `p${no}`, type: "memory", options: channels[no]!.options });
     }
+    datapath.program({ enabled: [1, 2, 3].map((port) => ({ port, up: true })) });
     let nowNs = 1e9;
     return {
       datapath,

@@ -34,6 +34,7 @@ test("a worker switches generated traffic, asks, learns the answer, and gives ev
     const plans = trafficPort.plan!("gen", options);
     for (const [n, plan] of plans.entries())
       await datapath.addPort({ no: n + 1, name: plan.name, type: "traffic", options: plan.options });
+    datapath.program({ enabled: plans.map((_, n) => ({ port: n + 1, up: true })) });
     await until("every port says that it is up", () =>
       plans.every((_, n) => datapath.portStatus(n + 1)?.state === "up"),
     );
