@@ -40,7 +40,7 @@ export async function engine(rounds: number): Promise<Result> {
     open: (spec): Port => (spec.no === 1 ? wheel : quietPort()),
   });
   for (const no of [1, 2]) await datapath.addPort({ no, name: `p${no}`, type: "bench", options: {} });
-  datapath.program(RULES);
+  datapath.program({ ...RULES, enabled: [1, 2].map((port) => ({ port, up: true })) });
   let collections = 0;
   const observer = new PerformanceObserver((list) => (collections += list.getEntries().length));
   observer.observe({ entryTypes: ["gc"] });
