@@ -93,27 +93,27 @@ export const CLASSES: readonly ConversationClass[] = [
   row("tcp", 70, "outside", "acme-web1", 443, QUERY, PAGE, 6),
   row("http", 28, "outside", "acme-web2", 80, QUERY, PAGE, 3),
   { ...row("tcp", 16, "outside", "acme-web1", 443, QUERY, PAGE, 6), ipv6: true },
-  row("tcp", 14, "acme-web1", "acme-db1", 5432, QUERY, ROW, 40),
+  row("tcp", 15, "acme-web1", "acme-db1", 5432, QUERY, ROW, 40),
   row("tcp", 8, "acme-web2", "acme-db1", 5432, QUERY, ROW, 40),
   row("tcp", 8, "acme-db1", "acme-nas1", 2049, BULK, ROW, 1),
-  row("dns", 2, "acme-web1", "outside", 53, ONE, ONE, 1),
+  row("dns", 1, "acme-web1", "outside", 53, ONE, ONE, 1),
   row("tcp", 36, "outside", "globex-web1", 443, QUERY, PAGE, 6),
   row("tcp", 20, "globex-ci1", "outside", 443, QUERY, BULK, 1),
-  row("http", 8, "globex-lab7", "globex-web1", 80, QUERY, PAGE, 4),
+  row("http", 9, "globex-lab7", "globex-web1", 80, QUERY, PAGE, 4),
   row("tcp", 4, "globex-ci1", "outside", 22, ROW, ROW, 30),
-  row("dns", 2, "globex-ci1", "outside", 53, ONE, ONE, 1),
-  { ...row("tcp", 8, "initech-pc1", "outside", 443, QUERY, PAGE, 4), ipv6: true },
-  { ...row("dns", 2, "initech-pc1", "outside", 53, ONE, ONE, 1), ipv6: true },
+  row("dns", 1, "globex-ci1", "outside", 53, ONE, ONE, 1),
+  { ...row("tcp", 9, "initech-pc1", "outside", 443, QUERY, PAGE, 4), ipv6: true },
+  { ...row("dns", 1, "initech-pc1", "outside", 53, ONE, ONE, 1), ipv6: true },
   row("tcp", 4, "hooli-app1", "outside", 443, QUERY, PAGE, 3),
   row("stream", 2, "hooli-cam1", "group", 5004, [400, 40000, 1.1], ONE, 1),
   row("stream", 2, "hooli-cam1", "hooli-app1", 5006, [200, 4000, 1.1], ONE, 1),
-  row("dns", 3, "outside", "wonka-dns1", 53, ONE, ONE, 1),
-  { ...row("tcp", 2, "outside", "wonka-mx1", 25, [2048, 4 << 20, 1.2], [120, 400, 1.5], 1), ipv6: true },
+  row("dns", 2, "outside", "wonka-dns1", 53, ONE, ONE, 1),
+  { ...row("tcp", 3, "outside", "wonka-mx1", 25, [2048, 4 << 20, 1.2], [120, 400, 1.5], 1), ipv6: true },
   row("ping", 1, "wonka-mx1", "outside", 0, ONE, ONE, 30),
   { ...row("stream", 1, "globex-ci1", "outside", 5001, [1000, 50000, 1.1], ONE, 1), noisy: true },
 ];
 
-/** The noisy neighbour: for NOISE_NS of every NOISE_PERIOD_NS it takes this share of all frames. */
+/** The noisy neighbour: in the last NOISE_NS of every NOISE_PERIOD_NS it takes this share of all frames. */
 export const NOISE_PERIOD_NS = 30e9;
 export const NOISE_NS = 5e9;
 export const NOISE_SHARE = 0.35;
@@ -126,7 +126,7 @@ export const BACKGROUND = {
   igmp: 2,
   mdns: 3,
   lldp: 2,
-  scan: 110,
+  scan: 60,
   /** Must be refused: a tag on an access port, a cut Ethernet header, a multicast source. */
   wrongVlan: 42,
   cutEthernet: 16,

@@ -79,7 +79,7 @@ function happen(world: World): number {
   const { store, conversations } = world;
   const frames = background(world.background, store, below(store.random, BACKGROUND_OF));
   if (frames > 0) return frames;
-  const noisy = world.clock[STORY]! % NOISE_PERIOD_NS < NOISE_NS;
+  const noisy = world.clock[STORY]! % NOISE_PERIOD_NS >= NOISE_PERIOD_NS - NOISE_NS;
   if (noisy && unit(store.random) < NOISE_SHARE) return step(conversations, store, conversations.noisy);
   return step(conversations, store, below(store.random, conversations.count));
 }
