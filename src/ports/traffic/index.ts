@@ -7,7 +7,7 @@ import { packetRate } from "../../text/fields.ts";
 import type { PacketBatch, Port, PortPlan, PortType } from "../port.ts";
 import { VMS } from "./profile.ts";
 import { queued, RING, type Store } from "./store.ts";
-import { advance, createWorld, dueNs, type World } from "./world.ts";
+import { advance, createWorld, dueNs, startAt, type World } from "./world.ts";
 
 const MAX_NAME = 15;
 const schema = z.strictObject({
@@ -42,15 +42,38 @@ function plan(name: string, options: TrafficOptions): PortPlan[] {
   }));
 }
 
-/** Worlds of this thread, by bridge, generator and seed; the last port to close takes its world away. */
-const worlds = new Map<string, { readonly world: World; ports: number }>();
+/** The story begins when everybody is there, or so long after the first port was opened. */
+const LATEST_START_NS = 1e9;
+
+/** A world of this thread; the last of its ports to close takes it away. */
+interface Stage {
+  readonly world: World;
+  readonly openedNs: number;
+  ports: number;
+  isOn: boolean;
+}
+
+/** By bridge, generator, seed and rate. */
+const stages = new Map<string, Stage>();
+
+function begin(stage: Stage, nowNs: number): boolean {
+  if (stage.ports < VMS.length && nowNs < stage.openedNs + LATEST_START_NS) return false;
+  stage.isOn = true;
+  startAt(stage.world, nowNs);
+  return true;
+}
 
 function open(options: TrafficPortOptions, env: { readonly bridge: string; readonly nowNs: number }): Port {
   const id = JSON.stringify([env.bridge, options.generator, options.seed, options.rate]);
-  const entry = worlds.get(id) ?? { world: createWorld(options.seed, options.rate, env.nowNs), ports: 0 };
-  worlds.set(id, entry);
-  entry.ports++;
-  const { world } = entry;
+  const stage = stages.get(id) ?? {
+    world: createWorld(options.seed, options.rate, env.nowNs),
+    openedNs: env.nowNs,
+    ports: 0,
+    isOn: false,
+  };
+  stages.set(id, stage);
+  stage.ports++;
+  const { world } = stage;
   const { store } = world;
   const port = options.vm;
   store.taken[port] = store.made[port]!;
@@ -61,6 +84,7 @@ function open(options: TrafficPortOptions, env: { readonly bridge: string; reado
     receive(batch, nowNs) {
       store.taken[port]! += shown;
       store.pulledNs[port] = nowNs;
+      if (!stage.isOn && !begin(stage, nowNs)) return 0;
       if (queued(store, port) < batch.capacity) advance(world, nowNs);
       shown = show(store, port, batch);
       return shown;
@@ -76,9 +100,12 @@ function open(options: TrafficPortOptions, env: { readonly bridge: string; reado
     }),
     close() {
       store.pulledNs[port] = -Infinity;
-      if (--entry.ports === 0) worlds.delete(id);
+      if (--stage.ports === 0) stages.delete(id);
     },
-    nextReceiveNs: (nowNs) => (queued(store, port) > shown ? nowNs : dueNs(world)),
+    nextReceiveNs(nowNs) {
+      if (!stage.isOn) return stage.ports < VMS.length ? stage.openedNs + LATEST_START_NS : nowNs;
+      return queued(store, port) > shown ? nowNs : dueNs(world);
+    },
   };
 }
 

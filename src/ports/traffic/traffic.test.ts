@@ -107,12 +107,27 @@ test("equal seeds make equal bytes, however often the ports are polled; another 
   assert.ok(!byPort(run({ seed: 2 }, 500, 1e6), 0).equals(byPort(run({}, 500, 1e6), 0)));
 });
 
+test("the story begins when all ports are open, or a second after the first", () => {
+  const plans = traffic.plan!("gen", OPTIONS);
+  const openOne = (n: number, bridge: string): Port =>
+    traffic.open(plans[n]!.options, { name: plans[n]!.name, bridge, baseDir: ".", nowNs: 0 });
+  const batch = createBatch(64);
+  const first = openOne(0, "late");
+  assert.equal(first.receive(batch, 0.9e9), 0);
+  assert.equal(first.nextReceiveNs!(0.9e9), 1e9);
+  assert.ok(first.receive(batch, 1e9) + first.receive(batch, 1.02e9) > 0);
+  const all = plans.map((_, n) => openOne(n, "whole"));
+  assert.ok(all[0]!.receive(batch, 0) + all[0]!.receive(batch, 0.02e9) > 0);
+  for (const port of [first, ...all]) port.close();
+});
+
 test("two generators of one name on two bridges do not share a world", () => {
   const [left, right] = [openAll({}, "left"), openAll({}, "right")];
   const batch = createBatch(64);
-  const first = left[1]!.receive(batch, 20e6);
+  const frames = (port: Port): number => port.receive(batch, 0) + port.receive(batch, 20e6);
+  const first = frames(left[1]!);
   assert.ok(first > 0);
-  assert.equal(right[1]!.receive(batch, 20e6), first);
+  assert.equal(frames(right[1]!), first);
   for (const port of [...left, ...right]) port.close();
 });
 

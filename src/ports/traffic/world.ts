@@ -43,6 +43,11 @@ export function createWorld(seed: number, rate: number, nowNs: number): World {
   };
 }
 
+/** The first frame is due now. */
+export function startAt(world: World, nowNs: number): void {
+  world.clock[DUE] = nowNs;
+}
+
 /** When the next frame of the world is due, ns. */
 export function dueNs(world: World): number {
   return world.clock[DUE]!;
