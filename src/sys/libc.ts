@@ -14,13 +14,13 @@ export interface Libc {
   setsockopt(fd: number, level: number, option: number, value: Bytes, length: number): number;
   getsockopt(fd: number, level: number, option: number, value: Bytes, length: Uint32Array): number;
   ioctl(fd: number, request: number, argument: Bytes): number;
+  ioctlValue(fd: number, request: number, argument: number): number;
   open(path: string, flags: number, mode: number): number;
   close(fd: number): number;
   read(fd: number, buffer: Bytes, bytes: number): number;
   readAt(fd: number, buffer: Address, bytes: number): number;
   write(fd: number, buffer: Bytes, bytes: number): number;
   writeAt(fd: number, buffer: Address, bytes: number): number;
-  writevAt(fd: number, iovecs: Address, count: number): number;
   send(fd: number, buffer: Bytes, bytes: number, flags: number): number;
   recv(fd: number, buffer: Bytes, bytes: number, flags: number): number;
   sendto(fd: number, buffer: Bytes, bytes: number, flags: number, to: Bytes, length: number): number;
@@ -44,13 +44,13 @@ export function libc(): Libc {
     setsockopt: f("int setsockopt(int, int, int, void *, uint32_t)"),
     getsockopt: f("int getsockopt(int, int, int, void *, void *)"),
     ioctl: f("int ioctl(int, uint64_t, void *)"),
+    ioctlValue: f("int ioctl(int, uint64_t, uint64_t)"),
     open: f("int open(const char *, int, uint32_t)"),
     close: f("int close(int)"),
     read: f("int64_t read(int, void *, size_t)"),
     readAt: f("int64_t read(int, uintptr_t, size_t)"),
     write: f("int64_t write(int, void *, size_t)"),
     writeAt: f("int64_t write(int, uintptr_t, size_t)"),
-    writevAt: f("int64_t writev(int, uintptr_t, int)"),
     send: f("int64_t send(int, void *, size_t, int)"),
     recv: f("int64_t recv(int, void *, size_t, int)"),
     sendto: f("int64_t sendto(int, void *, size_t, int, void *, uint32_t)"),

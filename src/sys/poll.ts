@@ -64,7 +64,8 @@ export function createPoller(): Poller {
         if (word >>> 16 === 0) continue;
         // A socket whose device went down reports an error until it is taken: it would end every wait at once.
         if (((word >>> 16) & POLLERR) !== 0) {
-          takeSocketError(words[n * 2]!);
+          // What is no socket, or has nothing to take, is left alone until the next `set`: poll ignores negative ones.
+          if (takeSocketError(words[n * 2]!) === 0) words[n * 2] = -1;
           if (((word >>> 16) & POLLIN) === 0) ready--;
         } else if (n === 0) {
           c.read(wakeFd, drained, 8);

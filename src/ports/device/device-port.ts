@@ -12,11 +12,10 @@
 import { errnoName } from "../../sys/libc.ts";
 import { type Link, linkSpeed } from "../../sys/links.ts";
 import { allocate, release, roundToPages } from "../../sys/memory.ts";
-import { ETH_HEADER_BYTES, ETH_TYPE } from "../../wire/ethernet.ts";
-import { gsoHeaders, gsoSize, VIRTIO_NET_BYTES } from "../../wire/virtio-net.ts";
-import { TAG_BYTES, TPID_CTAG, TPID_STAG } from "../../wire/vlan.ts";
+import { ETH_HEADER_BYTES } from "../../wire/ethernet.ts";
 import type { Port, PortState, PortStatus } from "../port.ts";
 import { type Claim, claimDevice } from "./claim.ts";
+import { fits } from "./fits.ts";
 import { guard, readHostState } from "./guards.ts";
 import {
   bindRings,
@@ -42,6 +41,8 @@ export interface DeviceOptions {
   readonly slots: number;
   /** Frames that the host sends on the device are received too (observe mode). */
   readonly outgoing: boolean;
+  /** Said of a device that is up and has no carrier; absent: the usual words. */
+  readonly noCarrier?: string;
   /** Called once at the end, after the device was given back. */
   readonly onClose?: () => void;
 }
@@ -144,7 +145,11 @@ export function openDevicePort(options: DeviceOptions): Port {
     if (attached === 0) return;
     now = deviceLosses(link);
     state = link.running ? "up" : "down";
-    message = link.running ? undefined : link.up ? `${link.name} has no carrier` : `ip link set ${link.name} up`;
+    message = link.running
+      ? undefined
+      : link.up
+        ? (options.noCarrier ?? `${link.name} has no carrier`)
+        : `ip link set ${link.name} up`;
     maxFrame = link.mtu + ETH_HEADER_BYTES;
   }
 
@@ -218,17 +223,4 @@ export function openDevicePort(options: DeviceOptions): Port {
       closeAll();
     },
   };
-}
-
-/**
- * A frame longer than MTU and Ethernet header: one C-tag may come on top (AF_PACKET takes no longer one, EMSGSIZE; veth
- * and the Linux bridge have the same limit), and a GSO frame fits if its segments do.
- */
-function fits(bytes: Uint8Array, offset: number, length: number, maxFrame: number, vnet: boolean): boolean {
-  const type = (bytes[offset + ETH_TYPE]! << 8) | bytes[offset + ETH_TYPE + 1]!;
-  if (type === TPID_CTAG && length <= maxFrame + TAG_BYTES) return true;
-  const size = vnet ? gsoSize(bytes, offset - VIRTIO_NET_BYTES) : 0;
-  if (size === 0) return false;
-  const room = type === TPID_CTAG || type === TPID_STAG ? TAG_BYTES : 0;
-  return gsoHeaders(bytes, offset, length) + size <= maxFrame + room;
 }
