@@ -8,7 +8,7 @@ import { createBatch, type Port, type PortStatus, type PortType } from "../../sr
 import { createPoller, wake } from "../../src/sys/poll.ts";
 
 export interface PortEntry {
-  readonly type: "netdev" | "tap" | "internal" | "capture";
+  readonly type: "netdev" | "tap" | "internal";
   readonly name: string;
   readonly options: Record<string, unknown>;
 }
@@ -45,6 +45,8 @@ export async function forward(t: TestContext, entries: readonly PortEntry[], mod
 
 const LOADERS: Record<string, () => Promise<{ default: PortType }>> = {
   netdev: () => import("../../src/ports/netdev/index.ts"),
+  tap: () => import("../../src/ports/tap/index.ts"),
+  internal: () => import("../../src/ports/internal/index.ts"),
 };
 
 async function run({ entries, mode }: { entries: PortEntry[]; mode: "switch" | "observe" }): Promise<void> {
@@ -78,10 +80,10 @@ async function run({ entries, mode }: { entries: PortEntry[]; mode: "switch" | "
     return total;
   }
 
-  let isStopped = false;
+  const control = { isStopped: false };
   parentPort!.on("message", (what: string) => {
     if (what === "stop") {
-      isStopped = true;
+      control.isStopped = true;
       for (const port of ports) port.close();
       for (const port of ports) port.close();
     }
@@ -89,7 +91,7 @@ async function run({ entries, mode }: { entries: PortEntry[]; mode: "switch" | "
   });
   parentPort!.postMessage({ wakeFd: poller.wakeFd });
   let lookedNs = 0;
-  while (!isStopped) {
+  while (!control.isStopped) {
     const now = nowNs();
     let moved = 0;
     for (let turns = 0; turns < 32; turns++) {
