@@ -161,6 +161,8 @@ test("what is wrong with a request is said as problem+json", async (t) => {
   isProblem(await get("drops?since=yesterday"), 400);
   isProblem(await get("ports/%E0%A4%A"), 400);
   isProblem(await get(`flows?where=${"x".repeat(5000)}`), 400);
+  isProblem(await raw(socket, "GET", "/api/v1/system", undefined, { Origin: "http://evil.example" }), 403);
+  isProblem(await raw(socket, "GET", "//evil.example/../system"), 404);
   // Our own failure says nothing of the inside; the log does.
   assert.doesNotMatch(isProblem(await get("audit"), 500).detail, /shadow/);
   assert.match(log.join(), /shadow/);

@@ -68,6 +68,8 @@ async function serve(options: ApiOptions, request: IncomingMessage, response: Se
   response.on("close", leave);
   closing.addEventListener("abort", leave);
   try {
+    // Only a browser says where a page came from, and no page has business on this socket.
+    if (request.headers.origin !== undefined) throw new Problem(403, "requests of web pages are not taken here");
     const url = new URL(request.url ?? "/", "http://weir");
     const { route, params } = match(request.method ?? "GET", url.pathname);
     const hasBody = route.method === "PUT" || route.method === "PATCH" || route.method === "POST";

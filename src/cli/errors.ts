@@ -1,6 +1,7 @@
 /** Exit codes are promises to scripts. */
 import { NoSwitch, NotAllowed } from "../api/client.ts";
 import { Problem } from "../api/problem.ts";
+import { ConfigError } from "../config/problem.ts";
 import { visible } from "./render/text.ts";
 
 export const EXIT_OK = 0;
@@ -40,6 +41,7 @@ export function explain(error: unknown): { readonly text: string; readonly code:
       code: usage ? EXIT_USAGE : EXIT_FAILED,
     };
   }
+  if (error instanceof ConfigError) return { text: error.message, code: EXIT_USAGE };
   const { message, code, exitCode } = error as NodeJS.ErrnoException & { exitCode?: number };
   if (typeof exitCode === "number") return { text: message, code: exitCode };
   if (code === "EACCES" || code === "EPERM") return { text: message, code: EXIT_NOT_ALLOWED };

@@ -42,6 +42,7 @@ export interface FlowJson {
   icmpType?: number;
   icmpCode?: number;
   arpOp?: number;
+  /** Seen since the flow's last record: flags belong to intervals (src/shm/README.md). */
   tcpFlags?: number;
   tunnelId?: number;
   /** The first bad header. */
