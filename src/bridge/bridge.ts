@@ -147,7 +147,8 @@ export class Bridge {
     if (nowNs - this.secondNs >= SECOND) {
       this.secondNs = nowNs;
       this.macs.age(nowNs, MACS_AGED_AT_ONCE);
-      if (this.keeper.poll()) this.refresh();
+      // A capture's ports have no devices that could change.
+      if (this.options.exact !== true && this.keeper.poll()) this.refresh();
     }
     this.tellMoves(nowNs);
     return missed || this.rules.busy;

@@ -23,6 +23,8 @@ export interface CaptureReader {
   readonly interfaces: readonly CaptureInterface[];
   /** Why reading ended before the end of the file; undefined while all is well. */
   readonly error: CaptureError | undefined;
+  /** Bytes of the file that were read into packets so far. */
+  readonly position: number;
   /** Fill the batch from index 0; the number of packets, 0 = no more (look at `error`). */
   read(batch: CaptureBatch): number;
   close(): void;
@@ -53,6 +55,9 @@ export function readCapture(source: ByteSource, options: CaptureOptions = {}): C
     interfaces: format?.interfaces ?? [],
     get error() {
       return window.error;
+    },
+    get position() {
+      return window.offset;
     },
     read(batch) {
       if (format === undefined || window.error !== undefined) return 0;

@@ -28,13 +28,15 @@ const TAG_BYTES = 4;
 export class Egress {
   private readonly ports: readonly (Attached | undefined)[];
   private readonly own: Float64Array;
+  private readonly transmits: boolean;
   private readonly scratch = new Uint8Array(SCRATCH_BYTES);
   /** TCI (with the present bit) of the first output of the last frame; 0 = untagged. */
   outTci = 0;
 
-  constructor(ports: readonly (Attached | undefined)[], own: Float64Array) {
+  constructor(ports: readonly (Attached | undefined)[], own: Float64Array, transmits: boolean) {
     this.ports = ports;
     this.own = own;
+    this.transmits = transmits;
   }
 
   /** Returns 0, or why the frame was refused (a drop reason). `inTci` is the outer tag as received. */
@@ -44,6 +46,10 @@ export class Egress {
     if (what === DROPPED) return detail(actions);
     if (what !== FORWARDED) return 0;
     const outputs = outputCount(actions);
+    if (!this.transmits) {
+      if (outputs > 0) this.outTci = tciOfFirst(actions, inTci);
+      return outputs > 0 ? 0 : DROP_DEV_READY;
+    }
     let sent = 0;
     let refused = DROP_DEV_READY;
     for (let n = 0; n < outputs; n++) {
@@ -113,6 +119,12 @@ function isTooBig(maxFrame: number, frame: Frame, inTci: number): boolean {
 function isBroadcast(bytes: Uint8Array, at: number): boolean {
   for (let n = 0; n < 6; n++) if (bytes[at + n] !== 0xff) return false;
   return true;
+}
+
+/** TCI that the first output's frame leaves with. */
+function tciOfFirst(actions: ActionBlock, inTci: number): number {
+  const target = actions[ACTION_HEADER_WORDS]!;
+  return outgoingTci((target >>> 16) & 0xff, actions[ACTION_HEADER_WORDS + 1]! & 0xffff, inTci);
 }
 
 function outgoingTci(operation: number, tci: number, inTci: number): number {

@@ -58,6 +58,8 @@ export interface EngineOptions {
   /** Of the flow hash and the sampling skips. */
   readonly seed: number;
   readonly hooks?: EngineHooks;
+  /** False: the ports send nowhere (replay). What becomes of a frame is decided and counted, and nothing is copied out. */
+  readonly transmits?: boolean;
 }
 
 export class Engine {
@@ -75,7 +77,7 @@ export class Engine {
   private maxFlowsPerPort = Number.MAX_SAFE_INTEGER;
   /** Counters, private until committed. */
   private readonly own = new Float64Array(MAX_PORTS * C.COUNTERS_PER_PORT);
-  private readonly egress = new Egress(this.byNo, this.own);
+  private readonly egress: Egress;
   private isDirty = false;
 
   // Scratch: the frame in hand, its key, its facts; a sample being written.
@@ -87,6 +89,7 @@ export class Engine {
   constructor(options: EngineOptions) {
     this.hooks = options.hooks ?? {};
     this.memory = options.memory;
+    this.egress = new Egress(this.byNo, this.own, options.transmits ?? true);
     this.random = new Random(options.seed);
     this.table = createTable(options.memory.slots, () => this.random.next());
   }
@@ -185,6 +188,25 @@ export class Engine {
     if (frames > 0) this.flush();
     if (this.isDirty) this.commit();
     return frames;
+  }
+
+  /**
+   * One frame as received by a port, for who reads frames elsewhere than in ports (replay). Counters become visible with
+   * the next `commit`.
+   */
+  receiveFrame(no: number, bytes: Uint8Array, offset: number, captured: number, length: number, timeNs: number): void {
+    const entry = this.byNo[no];
+    if (entry === undefined || !entry.enabled) return;
+    const { frame } = this;
+    frame.port = no;
+    frame.bytes = bytes;
+    frame.offset = offset;
+    frame.captured = captured;
+    frame.length = length;
+    if (timeNs !== frame.timeNs) stampFrame(frame, timeNs);
+    frame.gsoSize = frame.gsoHeaders = 0;
+    frame.vnet = false;
+    this.take(entry);
   }
 
   /** Make the private counters visible. */

@@ -25,6 +25,8 @@ export interface LocalOptions extends FlowMemoryOptions {
   readonly seed: number;
   /** Makes the port of a spec. */
   readonly open: (spec: PortSpec) => Port;
+  /** False: nothing is sent, only decided and counted. */
+  readonly transmits?: boolean;
 }
 
 export class LocalDatapath implements Datapath {
@@ -47,7 +49,12 @@ export class LocalDatapath implements Datapath {
   constructor(options: LocalOptions) {
     this.views = attach(createFlowMemory(options));
     this.open = options.open;
-    this.engine = new Engine({ memory: this.views, seed: options.seed, hooks: this });
+    this.engine = new Engine({
+      memory: this.views,
+      seed: options.seed,
+      hooks: this,
+      ...(options.transmits !== undefined && { transmits: options.transmits }),
+    });
     this.slots = this.views.slots;
     this.free = this.views.free;
     this.samples = this.views.samples;
@@ -59,6 +66,12 @@ export class LocalDatapath implements Datapath {
   step(nowNs: number): number {
     this.now = nowNs;
     return this.engine.breathe(nowNs);
+  }
+
+  /** One frame, received at `nowNs` by port `no`. */
+  receiveFrame(no: PortNo, bytes: Uint8Array, offset: number, captured: number, length: number, nowNs: number): void {
+    this.now = nowNs;
+    this.engine.receiveFrame(no, bytes, offset, captured, length, nowNs);
   }
 
   nowNs(): number {
