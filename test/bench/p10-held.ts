@@ -81,8 +81,8 @@ export async function held(rounds: number): Promise<Result> {
       flows: `{ max: ${CAPACITY}, maxPerPort: 100%, activeTimeout: 1h, idleTimeout: 1h }`,
     });
     let flows = 0;
-    for (let tries = 0; flows < FLOWS && tries < 30; tries++) {
-      await bed.frameRate(lane, FLOWS, 2);
+    for (let tries = 0; flows < FLOWS && tries < 12; tries++) {
+      await bed.frameRate(lane, FLOWS, 8);
       flows = (JSON.parse((await get(socket, "/api/v1/flows?limit=1")).body) as { total: number }).total;
     }
     if (flows < FLOWS) throw new Error(`only ${flows} flows were made`);

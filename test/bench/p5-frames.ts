@@ -4,6 +4,7 @@ import { bare, linuxBridge, openVswitch, weir, type Peer } from "./peers.ts";
 import { put, ratio, type Result } from "./table.ts";
 
 const FLOWS = [1, 1000, 50_000];
+const label = (flows: number): string => (flows === 1 ? "1 flow" : `${flows.toLocaleString("en")} flows`);
 
 export async function frames(rounds: number): Promise<Result> {
   const result: Result = {
@@ -27,7 +28,7 @@ export async function frames(rounds: number): Promise<Result> {
     for (let round = 0; round < rounds; round++) {
       for (const flows of FLOWS) {
         for (const peer of peers) {
-          put(result, peer.name, `${flows.toLocaleString("en")} flows`, (await bed.frameRate(peer.lane, flows)) / 1000);
+          put(result, peer.name, label(flows), (await bed.frameRate(peer.lane, flows)) / 1000);
         }
       }
     }
@@ -35,7 +36,7 @@ export async function frames(rounds: number): Promise<Result> {
     await bed.close();
   }
   for (const flows of FLOWS) {
-    const column = `${flows.toLocaleString("en")} flows`;
+    const column = label(flows);
     result.ratios.push({
       target: "P5",
       what: `Weir to OVS userspace, both plain, ${column}`,
