@@ -38,3 +38,18 @@ export async function sendFile(
   const digest = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
   assert.equal(digest(got), digest(sent));
 }
+
+/** iperf3 for `seconds` from `from` to `to`: the `end` of its JSON. */
+export async function iperf(
+  t: TestContext,
+  from: Guest,
+  to: Guest,
+  { seconds = 2, flags = [] as readonly string[] } = {},
+): Promise<any> {
+  const server = start(t, to, "iperf3", "-s", "-1", "--forceflush");
+  await until(() => server.output().includes("listening"), "iperf3 listens");
+  const client = start(t, from, "iperf3", "-c", to.ip, "-t", `${seconds}`, "-J", ...flags);
+  assert.equal(await client.ended, 0, client.output());
+  await server.stop();
+  return JSON.parse(client.output()).end;
+}

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test, { type TestContext } from "node:test";
 import { forward, type Forwarder } from "../helpers/forward.ts";
-import { pings, sendFile } from "../helpers/netns-traffic.ts";
+import { iperf, pings, sendFile } from "../helpers/netns-traffic.ts";
 import { tag, TAGGER_TOOLS } from "../helpers/tagger.ts";
 import { needs, needsRoot } from "../helpers/needs.ts";
 import { disconnect, type Guest, guests, inside, reconnect, sh, start, tryInside, until } from "../helpers/netns.ts";
@@ -15,16 +15,6 @@ async function pair(t: TestContext, options = {}): Promise<{ a: Guest; b: Guest;
     { type: "netdev", name: "b", options: { device: b.device } },
   ]);
   return { a, b, forwarder };
-}
-
-/** iperf3 from `from` to `to`; Gbit/s received. */
-async function iperf(t: TestContext, from: Guest, to: Guest, ...more: string[]): Promise<any> {
-  const server = start(t, to, "iperf3", "-s", "-1", "--forceflush");
-  await until(() => server.output().includes("listening"), "iperf3 listens");
-  const client = start(t, from, "iperf3", "-c", to.ip, "-t", "2", "-J", ...more);
-  assert.equal(await client.ended, 0, client.output());
-  await server.stop();
-  return JSON.parse(client.output()).end;
 }
 
 test("ping, TCP with default offloads, UDP", async (t) => {
@@ -41,7 +31,7 @@ test("ping, TCP with default offloads, UDP", async (t) => {
   const counts = await forwarder.counts();
   assert.ok(counts[0]!.gso > 100, `TSO frames went through whole: ${counts[0]!.gso}`);
   assert.equal(counts[0]!.refused + counts[1]!.refused, 0);
-  const udp = await iperf(t, a, b, "-u", "-b", "50M", "-l", "1200");
+  const udp = await iperf(t, a, b, { flags: ["-u", "-b", "50M", "-l", "1200"] });
   assert.ok(udp.sum.lost_percent < 1, `${udp.sum.lost_percent} % lost`);
   t.diagnostic(`TCP ${(tcp.sum_received.bits_per_second / 1e9).toFixed(2)} Gbit/s`);
   const [status] = await forwarder.status();
