@@ -90,5 +90,6 @@ export function outputTci(block: ActionBlock, n: number): number {
 }
 
 export function equalActions(a: ActionBlock, b: ActionBlock): boolean {
+  if (a === b) return true;
   return a.length === b.length && a.every((word, index) => word === b[index]);
 }

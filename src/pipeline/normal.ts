@@ -216,6 +216,20 @@ function flood(
   vlan: number,
   say: Say | undefined,
 ): ActionBlock {
+  const make = (): ActionBlock => floodNow(fields, snapshot, port, vid, vlan, say);
+  // What the frame's inner tag decides is decided frame by frame, and what is to be said is said again.
+  if (say !== undefined || (vid >= 0 && snapshot.isNativeSomewhere(vlan))) return make();
+  return snapshot.flood(port.no, vid, make);
+}
+
+function floodNow(
+  fields: FieldReader,
+  snapshot: Snapshot,
+  port: SnapshotPort,
+  vid: number,
+  vlan: number,
+  say: Say | undefined,
+): ActionBlock {
   const outputs: Output[] = [];
   for (const target of snapshot.floodPorts(vlan)) {
     if (target.no === port.no) continue;

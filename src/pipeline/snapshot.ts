@@ -3,12 +3,15 @@
  * a changed configuration is a new snapshot, so a decision never sees half of a change.
  */
 import { vlanSetText, type VlanConfig } from "../flow/attachment.ts";
+import type { ActionBlock } from "./actions.ts";
 
 export { vlanSetText };
 
 /** The VLAN of frames without a tag between ports without a VLAN configuration. */
 export const UNTAGGED_DOMAIN = 0;
 export const MAX_VID = 4094;
+/** Floods that a snapshot remembers: at 1,000 outputs, 8 kB each. */
+const MAX_FLOODS = 1024;
 
 export interface SnapshotPort {
   readonly no: number;
@@ -43,6 +46,8 @@ export class Snapshot {
   readonly macs: MacView;
   private readonly byNo: (SnapshotPort | undefined)[] = [];
   private readonly members = new Map<number, readonly SnapshotPort[]>();
+  private readonly untagging = new Map<number, boolean>();
+  private readonly floods = new Map<number, ActionBlock>();
 
   constructor(options: SnapshotOptions) {
     this.mode = options.mode;
@@ -64,6 +69,33 @@ export class Snapshot {
       this.members.set(vlan, found);
     }
     return found;
+  }
+
+  /** Some port sends frames of this VLAN untagged though others come with tags: what it may send hangs on the frame. */
+  isNativeSomewhere(vlan: number): boolean {
+    let found = this.untagging.get(vlan);
+    if (found === undefined) {
+      found = this.floodPorts(vlan).some(
+        ({ vlan: config }) => config?.mode === "nativeUntagged" && config.tag === vlan,
+      );
+      this.untagging.set(vlan, found);
+    }
+    return found;
+  }
+
+  /**
+   * The flood of frames of one port and tag (`vid` −1 = none), which `make` works out where it is not known: stations that
+   * were not heard yet make a rule each, and hundreds of ports are not walked for every one of them.
+   */
+  flood(port: number, vid: number, make: () => ActionBlock): ActionBlock {
+    const key = port * 4096 + vid + 1;
+    let actions = this.floods.get(key);
+    if (actions === undefined) {
+      actions = make();
+      if (this.floods.size === MAX_FLOODS) this.floods.clear();
+      this.floods.set(key, actions);
+    }
+    return actions;
   }
 }
 
