@@ -52,3 +52,12 @@ export function withFolder<T>(use: (folder: string) => T): T {
     rmSync(folder, { recursive: true });
   }
 }
+
+export async function withFolderAsync<T>(use: (folder: string) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), "weir-test-"));
+  try {
+    return await use(folder);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
