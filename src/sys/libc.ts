@@ -27,6 +27,8 @@ export interface Libc {
   sendmmsg(fd: number, messages: Address, count: number, flags: number): number;
   poll(fds: Address, count: number, timeoutMs: number): number;
   eventfd(initial: number, flags: number): number;
+  pipe2(fds: Int32Array, flags: number): number;
+  fcntl(fd: number, command: number, argument: number): number;
   mmap(address: Address, bytes: number, protection: number, flags: number, fd: number, offset: number): number;
   munmap(address: Address, bytes: number): number;
 }
@@ -57,6 +59,8 @@ export function libc(): Libc {
     sendmmsg: f("int sendmmsg(int, uintptr_t, uint32_t, int)"),
     poll: f("int poll(uintptr_t, uint64_t, int)"),
     eventfd: f("int eventfd(uint32_t, int)"),
+    pipe2: f("int pipe2(void *, int)"),
+    fcntl: f("int fcntl(int, int, uint64_t)"),
     mmap: f("uintptr_t mmap(uintptr_t, size_t, int, int, int, int64_t)"),
     munmap: f("int munmap(uintptr_t, size_t)"),
   };
@@ -148,6 +152,16 @@ export function takeSocketError(fd: number): number {
   const value = new Uint32Array(1);
   libc().getsockopt(fd, SOL_SOCKET, SO_ERROR, value, Uint32Array.of(4));
   return value[0]!;
+}
+
+const F_SETPIPE_SZ = 1031;
+
+/** A pipe whose ends never block, holding up to `bytes` (less where the host allows less). */
+export function makePipe(bytes: number): { readonly read: number; readonly write: number } {
+  const fds = new Int32Array(2);
+  check(libc().pipe2(fds, O_NONBLOCK | O_CLOEXEC), "pipe");
+  libc().fcntl(fds[1]!, F_SETPIPE_SZ, bytes);
+  return { read: fds[0]!, write: fds[1]! };
 }
 
 /** A buffer's bytes, as C strings end: up to the first 0. */
