@@ -76,7 +76,7 @@ portConformance("capture", async (t) => {
   t.after(() => far.close());
   await isUp(port);
   sendAll(far);
-  return { port, expected, clock: realClock() };
+  return { port, expected, clock: realClock(), receiveOnly: true };
 });
 
 async function isUp(port: Port, wanted = "up"): Promise<void> {

@@ -12,6 +12,8 @@ export const RECORD_BYTES = 16;
 export const RECORD_FRAME = 1;
 export const RECORD_ALIVE = 2;
 export const RECORD_FAILED = 3;
+/** Exit status after a RECORD_FAILED. */
+export const HELPER_FAILED = 1;
 /** Longest frame that is captured: a GSO frame, with headers. */
 export const SNAPLEN = 262_144;
 

@@ -9,7 +9,7 @@ import { findLink, type Link } from "../../sys/links.ts";
 import { allocate, release } from "../../sys/memory.ts";
 import { check, libc, makePipe } from "../../sys/libc.ts";
 import type { PacketBatch, Port, PortState, PortType } from "../port.ts";
-import { captureLoop, RECORD_BYTES, RECORD_FAILED, RECORD_FRAME, SNAPLEN } from "./helper.ts";
+import { captureLoop, RECORD_BYTES, RECORD_FAILED, RECORD_FRAME, HELPER_FAILED, SNAPLEN } from "./helper.ts";
 
 const schema = z.strictObject({
   device: z.string().regex(/^[^\s/:]{1,15}$/, "a device name has 1 to 15 characters, no space, slash or colon"),
@@ -70,20 +70,21 @@ function open({ device, filter }: CaptureOptions): Port {
     });
     started.unref();
     child = started;
-    const ended = (): void => {
+    const ended = (code: number | null): void => {
       if (child !== started) return;
       child = undefined;
       retryNs = nowNs + RETRY_NS;
       lostBefore += lost;
       lost = 0;
-      if (state !== "up" && state !== "down") return;
+      // With HELPER_FAILED its last record says why.
+      if (code === HELPER_FAILED || (state !== "up" && state !== "down")) return;
       state = "failed";
       message = "the capturing process ended; it is started again";
     };
     started.once("exit", ended);
     started.once("error", (error) => {
       message = error.message;
-      ended();
+      ended(null);
     });
   }
 
