@@ -1,5 +1,5 @@
 /** The switch as the commands see it: run, demo, replay, check, schema. What each needs is loaded when it is asked for. */
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DemoOptions, Engine, ReplayOptions, RunOptions } from "../cli/deps.ts";
@@ -18,9 +18,13 @@ export interface EngineEnv {
 export function createEngine(env: EngineEnv): Engine {
   return {
     run: (options: RunOptions) => runForeground(env, options.config ?? "/etc/weir/weir.yaml", undefined, () => {}),
-    demo: (options: DemoOptions, started) => {
-      const path = options.config ?? join(projectRoot(), "config", "demo.yaml");
-      return runForeground(env, path, demoHost(env), started);
+    async demo(options: DemoOptions, started) {
+      const host = demoHost(env);
+      try {
+        return await runForeground(env, options.config ?? join(projectRoot(), "config", "demo.yaml"), host, started);
+      } finally {
+        rmSync(host.stateDir, { recursive: true, force: true });
+      }
     },
     async replay(options: ReplayOptions) {
       const { replay } = await import("./replay.ts");
@@ -51,7 +55,7 @@ function projectRoot(): string {
 }
 
 /** The demo leaves a switch of this host alone: state and socket of its own, below the user's runtime directory. */
-function demoHost({ env, uid }: EngineEnv): Partial<HostDefaults> {
+function demoHost({ env, uid }: EngineEnv): Pick<HostDefaults, "stateDir" | "socket"> {
   const runtime = env.XDG_RUNTIME_DIR?.startsWith("/") ? join(env.XDG_RUNTIME_DIR, "weir") : `/tmp/weir-${uid}`;
   mkdirSync(runtime, { recursive: true, mode: 0o700 });
   return { stateDir: join(runtime, `demo-${process.pid}`), socket: join(runtime, "weir.sock") };
