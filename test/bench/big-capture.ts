@@ -6,8 +6,8 @@ import { writeLe32 } from "../../src/wire/bytes.ts";
 import { createCaptureBatch, openCaptureFile } from "../../src/wire/capture-file.ts";
 import { PCAP_RECORD_BYTES, pcapHeader, writePcapRecord } from "../../src/wire/pcap.ts";
 
-/** Pauses are kept up to this, and steps back are none. */
-const MAX_GAP = 0.5;
+/** Seconds. Longer pauses are cut to this, steps back to none: a busy link's trace, some thousand packets a second. */
+const MAX_GAP = 0.001;
 const START = 1_700_000_000;
 
 export interface BigCapture {
