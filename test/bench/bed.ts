@@ -43,6 +43,13 @@ const RECEIVER_DEVICE = "eb";
 /** Classic BPF: Ethertype 0x0800 and protocol 17 → TC_ACT_SHOT, else TC_ACT_UNSPEC (go on). */
 const DROP_UDP = "6,40 0 0 12,21 0 3 2048,48 0 0 23,21 0 1 17,6 0 0 2,6 0 0 4294967295";
 
+const beds = new Set<Bed>();
+
+/** Take everything away: for the signal that ends a run. */
+export async function closeBeds(): Promise<void> {
+  for (const bed of beds) await bed.close();
+}
+
 export class Bed {
   /** For sockets, databases, configurations; removed at the end. */
   readonly folder = mkdtempSync(join(tmpdir(), "weir-bench-"));
@@ -51,6 +58,7 @@ export class Bed {
   private readonly load = join(this.folder, "load");
 
   constructor() {
+    beds.add(this);
     run("gcc", ["-O2", "-o", this.load, join(projectRoot, "test/bench/load.c")]);
   }
 
@@ -136,6 +144,7 @@ export class Bed {
     const { address } = (JSON.parse(mac) as [{ address: string }])[0];
     const args = ["send", SENDER_DEVICE, address, String(flows), String(seconds + 2 * runIn)];
     const child = spawn("ip", ["netns", "exec", lane.sender, this.load, ...args], { env: { ...process.env, PATH } });
+    this.children.push(child);
     const done = new Promise<number | null>((resolve) => child.on("exit", resolve));
     await sleep(runIn * 1000);
     const [before, from] = [this.received(lane), process.hrtime.bigint()];
@@ -154,6 +163,7 @@ export class Bed {
     await sleep(300);
     const args = ["-c", RECEIVER_IP, "-t", String(seconds), "-O", "0.5", "-J", "--connect-timeout", "2000"];
     const client = spawn("ip", ["netns", "exec", lane.sender, "iperf3", ...args], { env: { ...process.env, PATH } });
+    this.children.push(server, client);
     let text = "";
     client.stdout.on("data", (chunk) => (text += String(chunk)));
     const deadline = setTimeout(() => client.kill("SIGKILL"), (seconds + 8) * 1000);
@@ -169,6 +179,7 @@ export class Bed {
   }
 
   async close(): Promise<void> {
+    beds.delete(this);
     for (const child of this.children.toReversed()) {
       if (child.exitCode !== null || child.signalCode !== null) continue;
       const gone = new Promise((resolve) => child.on("exit", resolve));

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { projectRoot } from "../helpers/captures.ts";
 import { which } from "../helpers/needs.ts";
+import { closeBeds } from "./bed.ts";
 import { frames } from "./p5-frames.ts";
 import { tcp } from "./p6-tcp.ts";
 import { captureFiles } from "./p7-captures.ts";
@@ -72,6 +73,10 @@ const { values, positionals } = parseArgs({
     discard: { type: "boolean", default: false },
   },
 });
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => void closeBeds().then(() => process.exit(130)));
+}
 
 if (values.readme) {
   updateReadme();
