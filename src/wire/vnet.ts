@@ -8,10 +8,14 @@
  *
  * Everything in it comes from a guest and is believed only inside the frame. The offsets count from the frame's start.
  */
-import { readLe16, writeLe16, writeU16 } from "./bytes.ts";
+import { readLe16, readU16, writeLe16, writeU16 } from "./bytes.ts";
 import { checksum } from "./checksum.ts";
+import { ETH_HEADER_BYTES, ETH_TYPE, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from "./ethernet.ts";
+import { IPV4_HEADER_BYTES } from "./ipv4.ts";
+import { IPV6_HEADER_BYTES } from "./ipv6.ts";
 import { TCP_DATA_OFFSET, TCP_HEADER_BYTES } from "./tcp.ts";
 import { UDP_HEADER_BYTES } from "./udp.ts";
+import { TAG_BYTES, TPID_CTAG, TPID_STAG } from "./vlan.ts";
 
 export const VNET_FLAGS = 0;
 export const VNET_GSO_TYPE = 1;
@@ -56,20 +60,42 @@ export function shiftVnet(buf: Uint8Array, vnet: number, by: number): void {
   if (headerLength !== 0) writeLe16(buf, vnet + VNET_HEADER_LENGTH, headerLength + by);
 }
 
+/** Segment size of a GSO frame; 0 for an ordinary one. */
+export function gsoSize(buf: Uint8Array, vnet: number): number {
+  return buf[vnet + VNET_GSO_TYPE] === VNET_GSO_NONE ? 0 : readLe16(buf, vnet + VNET_GSO_SIZE);
+}
+
 /**
  * Bytes of headers that each segment of the GSO frame at `off` repeats, from the frame's start to the end of TCP or UDP;
- * 0 for an ordinary frame and for a header that does not fit the frame.
+ * 0 for an ordinary frame and for a header that does not fit the frame. Nothing is read behind `length` bytes.
  */
 export function gsoHeaderBytes(buf: Uint8Array, vnet: number, off: number, length: number): number {
   const type = gsoType(buf, vnet);
-  if (type === VNET_GSO_NONE || (buf[vnet + VNET_FLAGS]! & VNET_NEEDS_CSUM) === 0) return 0;
-  const l4 = readLe16(buf, vnet + VNET_CSUM_START);
+  if (type === VNET_GSO_NONE) return 0;
+  const isPartial = (buf[vnet + VNET_FLAGS]! & VNET_NEEDS_CSUM) !== 0;
+  const l4 = isPartial ? readLe16(buf, vnet + VNET_CSUM_START) : findTransport(buf, off, length);
+  if (l4 === 0) return 0;
   if (type !== VNET_GSO_TCPV4 && type !== VNET_GSO_TCPV6) {
     return l4 + UDP_HEADER_BYTES <= length ? l4 + UDP_HEADER_BYTES : 0;
   }
   if (l4 + TCP_HEADER_BYTES > length) return 0;
   const headers = l4 + ((buf[off + l4 + TCP_DATA_OFFSET]! >> 4) << 2);
   return headers >= l4 + TCP_HEADER_BYTES && headers <= length ? headers : 0;
+}
+
+/** Offset of the transport header in a plain IP frame (tags allowed, IPv6 without extension headers); 0 = not found. */
+function findTransport(buf: Uint8Array, off: number, length: number): number {
+  let at = ETH_TYPE;
+  for (let tags = 0; tags < 2 && at + 2 <= length; tags++) {
+    const type = readU16(buf, off + at);
+    if (type !== TPID_CTAG && type !== TPID_STAG) break;
+    at += TAG_BYTES;
+  }
+  const network = at + ETH_HEADER_BYTES - ETH_TYPE;
+  if (network + IPV4_HEADER_BYTES > length) return 0;
+  const type = readU16(buf, off + at);
+  if (type === ETHERTYPE_IPV6) return network + IPV6_HEADER_BYTES;
+  return type === ETHERTYPE_IPV4 ? network + (buf[off + network]! & 0x0f) * 4 : 0;
 }
 
 /** Packets that a frame is on the wire; `headers` as `gsoHeaderBytes` says. */

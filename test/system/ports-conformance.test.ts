@@ -10,7 +10,7 @@ import tap from "../../src/ports/tap/index.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { findLink } from "../../src/sys/links.ts";
 import { openTap } from "../../src/sys/tun.ts";
-import { VIRTIO_NET_BYTES } from "../../src/wire/virtio-net.ts";
+import { VNET_HEADER_BYTES } from "../../src/wire/vnet.ts";
 import { portConformance, realClock } from "../conformance/port.ts";
 import { needs, needsRoot } from "../helpers/needs.ts";
 import { sh } from "../helpers/netns.ts";
@@ -130,15 +130,15 @@ portConformance("tap", (t) => {
   port.receive(createBatch(1), 10e9);
   assert.equal(port.status().state, "up");
   for (const bytes of expected) {
-    const frame = new Uint8Array(VIRTIO_NET_BYTES + bytes.length);
-    frame.set(bytes, VIRTIO_NET_BYTES);
+    const frame = new Uint8Array(VNET_HEADER_BYTES + bytes.length);
+    frame.set(bytes, VNET_HEADER_BYTES);
     assert.equal(libc().write(vm, frame, frame.length), frame.length);
   }
   const sent = (): Uint8Array[] => {
     const buffer = new Uint8Array(70_000);
     const frames: Uint8Array[] = [];
     for (let got = 0; (got = libc().read(vm, buffer, buffer.length)) > 0;)
-      frames.push(buffer.slice(VIRTIO_NET_BYTES, got));
+      frames.push(buffer.slice(VNET_HEADER_BYTES, got));
     return frames;
   };
   return { port, expected, clock: realClock(), sent };

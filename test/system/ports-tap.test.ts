@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { libc } from "../../src/sys/libc.ts";
 import { findLink } from "../../src/sys/links.ts";
 import { openTap } from "../../src/sys/tun.ts";
-import { VIRTIO_NET_BYTES } from "../../src/wire/virtio-net.ts";
+import { VNET_HEADER_BYTES } from "../../src/wire/vnet.ts";
 import { forward } from "../helpers/forward.ts";
 import { needs, needsRoot } from "../helpers/needs.ts";
 import { pings, sendFile } from "../helpers/netns-traffic.ts";
@@ -41,7 +41,7 @@ function drain(fd: number): Uint8Array[] {
   const frames: Uint8Array[] = [];
   const buffer = new Uint8Array(70_000);
   for (let got = 0; (got = libc().read(fd, buffer, buffer.length)) > 0;)
-    frames.push(buffer.slice(VIRTIO_NET_BYTES, got));
+    frames.push(buffer.slice(VNET_HEADER_BYTES, got));
   return frames;
 }
 
@@ -75,10 +75,10 @@ test("tap: made for a VM, down until one opens it, gone with the port", async (t
   const requests = drain(vm).filter((frame) => frame[12] === 8 && frame[13] === 6 && frame[41] === 50);
   assert.ok(requests.length > 0, "an ARP request reached the VM");
   // What the VM writes reaches the guest: an answer, and the guest knows it.
-  const answer = new Uint8Array(VIRTIO_NET_BYTES + 60);
+  const answer = new Uint8Array(VNET_HEADER_BYTES + 60);
   const mac = [2, 0, 0, 0, 0, 9];
-  answer.set([2, 0, 0, 0, 0, 1, ...mac, 8, 6, 0, 1, 8, 0, 6, 4, 0, 2, ...mac, 10, 79, 0, 50], VIRTIO_NET_BYTES);
-  answer.set([2, 0, 0, 0, 0, 1, 10, 79, 0, 1], VIRTIO_NET_BYTES + 32);
+  answer.set([2, 0, 0, 0, 0, 1, ...mac, 8, 6, 0, 1, 8, 0, 6, 4, 0, 2, ...mac, 10, 79, 0, 50], VNET_HEADER_BYTES);
+  answer.set([2, 0, 0, 0, 0, 1, 10, 79, 0, 1], VNET_HEADER_BYTES + 32);
   const ping = start(t, guest, "ping", "-c", "2", "-W", "1", "10.79.0.50");
   await sleep(200);
   libc().write(vm, answer, answer.length);

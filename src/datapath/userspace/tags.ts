@@ -11,6 +11,7 @@
  */
 import { TAG_POP, TAG_PUSH, TAG_SET_VID } from "../../pipeline/actions.ts";
 import { VNET_BYTES } from "../../ports/port.ts";
+import { shiftVnet } from "../../wire/vnet.ts";
 
 const TAG_BYTES = 4;
 const MACS_BYTES = 12;
@@ -20,26 +21,7 @@ const AFTER = MACS_BYTES + TAG_BYTES + 2;
 /** Bytes that must be writable before the frame for any operation. */
 export const TAG_HEADROOM = BEFORE;
 
-// virtio-net header, OASIS virtio 1.2 section 5.1.6, little endian.
-const VNET_FLAGS = 0;
-const VNET_GSO_TYPE = 1;
-const VNET_HDR_LEN = 2;
-const VNET_CSUM_START = 6;
-const NEEDS_CSUM = 1;
-
 const saved = new Uint8Array(BEFORE + AFTER);
-
-function add16(bytes: Uint8Array, at: number, amount: number): void {
-  const value = bytes[at]! + bytes[at + 1]! * 256 + amount;
-  bytes[at] = value & 0xff;
-  bytes[at + 1] = (value >>> 8) & 0xff;
-}
-
-/** The header's offsets count from the frame's start: follow it by `amount` bytes. */
-function shiftVnet(bytes: Uint8Array, at: number, amount: number): void {
-  if ((bytes[at + VNET_FLAGS]! & NEEDS_CSUM) !== 0) add16(bytes, at + VNET_CSUM_START, amount);
-  if (bytes[at + VNET_GSO_TYPE] !== 0) add16(bytes, at + VNET_HDR_LEN, amount);
-}
 
 /**
  * Apply one operation to the frame at `offset`, with TAG_HEADROOM writable bytes before it. Returns by how many bytes the

@@ -31,7 +31,7 @@ import {
 import { libc } from "../../sys/libc.ts";
 import type { Region } from "../../sys/memory.ts";
 import { ETH_TYPE } from "../../wire/ethernet.ts";
-import { gsoHeaders, gsoSize, shiftOffsets, VIRTIO_NET_BYTES } from "../../wire/virtio-net.ts";
+import { gsoHeaderBytes, gsoSize, shiftVnet, VNET_HEADER_BYTES } from "../../wire/vnet.ts";
 import { TAG_BYTES, TPID_CTAG } from "../../wire/vlan.ts";
 import type { PacketBatch } from "../port.ts";
 
@@ -178,13 +178,13 @@ export function receiveBatch(rings: Rings, batch: PacketBatch): number {
       offset = restoreTag(u8, i32, offset, slot, status);
       bytes += TAG_BYTES;
     }
-    const size = gsoSize(u8, offset - VIRTIO_NET_BYTES);
+    const size = gsoSize(u8, offset - VNET_HEADER_BYTES);
     batch.offset[n] = offset;
     batch.captured[n] = bytes;
     batch.length[n] = bytes;
     batch.timeNs[n] = 0;
     batch.gsoSize[n] = size;
-    batch.gsoHeaders[n] = size === 0 ? 0 : gsoHeaders(u8, offset, bytes);
+    batch.gsoHeaders[n] = size === 0 ? 0 : gsoHeaderBytes(u8, offset - VNET_HEADER_BYTES, offset, bytes);
     n++;
   }
   return n;
@@ -194,13 +194,13 @@ export function receiveBatch(rings: Rings, batch: PacketBatch): number {
 function restoreTag(u8: Uint8Array, i32: Int32Array, offset: number, slot: number, status: number): number {
   const word = i32[(slot + TP_VLAN_TCI) >> 2]!;
   const tpid = (status & TP_STATUS_VLAN_TPID_VALID) !== 0 ? word >>> 16 : TPID_CTAG;
-  const from = offset - VIRTIO_NET_BYTES;
+  const from = offset - VNET_HEADER_BYTES;
   u8.copyWithin(from - TAG_BYTES, from, offset + ETH_TYPE);
   const at = offset + ETH_TYPE - TAG_BYTES;
   u8[at] = tpid >>> 8;
   u8[at + 1] = tpid & 0xff;
   u8[at + 2] = (word >>> 8) & 0xff;
   u8[at + 3] = word & 0xff;
-  shiftOffsets(u8, from - TAG_BYTES, TAG_BYTES);
+  shiftVnet(u8, from - TAG_BYTES, TAG_BYTES);
   return offset - TAG_BYTES;
 }

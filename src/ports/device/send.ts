@@ -17,7 +17,7 @@ import {
   type SendQueue,
   sendQueue,
 } from "../../sys/packet-socket.ts";
-import { VIRTIO_NET_BYTES } from "../../wire/virtio-net.ts";
+import { VNET_HEADER_BYTES } from "../../wire/vnet.ts";
 import { TRANSMIT_HEAD } from "../port.ts";
 
 const QUEUE_FRAMES = 256;
@@ -28,7 +28,7 @@ const SOCKET_BUFFER = 32 * 2 ** 20;
 const COPY_WHOLE = 512;
 /** Bytes copied one by one before it pays to call `set`. */
 const COPY_LOOP = 96;
-const HEAD_BYTES = VIRTIO_NET_BYTES + TRANSMIT_HEAD;
+const HEAD_BYTES = VNET_HEADER_BYTES + TRANSMIT_HEAD;
 
 export const SEND_BYTES = QUEUE_FRAMES * MESSAGE_BYTES + STAGING_BYTES;
 
@@ -78,17 +78,17 @@ export function enqueue(sender: Sender, bytes: Uint8Array, offset: number, lengt
     sender.source = bytes;
     sender.sourceAddress = addressOf(bytes);
   }
-  const whole = VIRTIO_NET_BYTES + length;
+  const whole = VNET_HEADER_BYTES + length;
   const isWhole = length <= COPY_WHOLE || sender.sourceAddress === 0;
   const copied = isWhole ? whole : HEAD_BYTES;
   if (copied > STAGING_BYTES) return false;
   if (sender.queue.count === QUEUE_FRAMES || sender.next + copied > sender.stagingEnd) flushSender(sender);
   const at = sender.next;
   const { u8, address } = sender.region;
-  if (vnet) copy(u8, at, bytes, offset - VIRTIO_NET_BYTES, copied);
+  if (vnet) copy(u8, at, bytes, offset - VNET_HEADER_BYTES, copied);
   else {
-    for (let n = 0; n < VIRTIO_NET_BYTES; n++) u8[at + n] = 0;
-    copy(u8, at + VIRTIO_NET_BYTES, bytes, offset, copied - VIRTIO_NET_BYTES);
+    for (let n = 0; n < VNET_HEADER_BYTES; n++) u8[at + n] = 0;
+    copy(u8, at + VNET_HEADER_BYTES, bytes, offset, copied - VNET_HEADER_BYTES);
   }
   if (isWhole) pushMessage(sender.queue, address + at, whole, 0, 0);
   else pushMessage(sender.queue, address + at, copied, sender.sourceAddress + offset + TRANSMIT_HEAD, whole - copied);

@@ -8,7 +8,7 @@ import { addAddress, findLink, type Link, setLink } from "../../sys/links.ts";
 import { addressOf, allocate, release } from "../../sys/memory.ts";
 import { openTap, takeOffloads } from "../../sys/tun.ts";
 import { macAddress } from "../../text/fields.ts";
-import { gsoHeaders, gsoSize, VIRTIO_NET_BYTES } from "../../wire/virtio-net.ts";
+import { gsoHeaderBytes, gsoSize, VNET_HEADER_BYTES } from "../../wire/vnet.ts";
 import { fits } from "../device/fits.ts";
 import type { PacketBatch, Port, PortState, PortType } from "../port.ts";
 
@@ -45,16 +45,16 @@ function receive(fd: number, memory: ReturnType<typeof allocate>, batch: PacketB
   let n = 0;
   while (n < limit && at + HEADROOM + MAX_READ <= RECEIVE_BYTES) {
     const got = readAt(fd, address + at + HEADROOM, MAX_READ);
-    if (got <= VIRTIO_NET_BYTES) break;
-    const offset = at + HEADROOM + VIRTIO_NET_BYTES;
-    const length = got - VIRTIO_NET_BYTES;
-    const size = gsoSize(u8, offset - VIRTIO_NET_BYTES);
+    if (got <= VNET_HEADER_BYTES) break;
+    const offset = at + HEADROOM + VNET_HEADER_BYTES;
+    const length = got - VNET_HEADER_BYTES;
+    const size = gsoSize(u8, offset - VNET_HEADER_BYTES);
     batch.offset[n] = offset;
     batch.captured[n] = length;
     batch.length[n] = length;
     batch.timeNs[n] = 0;
     batch.gsoSize[n] = size;
-    batch.gsoHeaders[n] = size === 0 ? 0 : gsoHeaders(u8, offset, length);
+    batch.gsoHeaders[n] = size === 0 ? 0 : gsoHeaderBytes(u8, offset - VNET_HEADER_BYTES, offset, length);
     at = (at + HEADROOM + got + 63) & ~63;
     n++;
   }
@@ -113,20 +113,20 @@ function open(options: InternalOptions, name: string): Port {
       return state === "up" ? receive(fd, memory, batch) : 0;
     },
     transmit(bytes, offset, captured, length, vnet) {
-      if (state !== "up" || captured !== length || length > MAX_READ - VIRTIO_NET_BYTES) return false;
+      if (state !== "up" || captured !== length || length > MAX_READ - VNET_HEADER_BYTES) return false;
       if (length > maxFrame && !fits(bytes, offset, length, maxFrame, vnet)) return false;
       const source = vnet ? addressOf(bytes) : 0;
-      let from = source + offset - VIRTIO_NET_BYTES;
+      let from = source + offset - VNET_HEADER_BYTES;
       if (source === 0) {
         const { u8, address } = memory;
-        if (vnet) u8.set(bytes.subarray(offset - VIRTIO_NET_BYTES, offset + length), RECEIVE_BYTES);
+        if (vnet) u8.set(bytes.subarray(offset - VNET_HEADER_BYTES, offset + length), RECEIVE_BYTES);
         else {
-          u8.fill(0, RECEIVE_BYTES, RECEIVE_BYTES + VIRTIO_NET_BYTES);
-          u8.set(bytes.subarray(offset, offset + length), RECEIVE_BYTES + VIRTIO_NET_BYTES);
+          u8.fill(0, RECEIVE_BYTES, RECEIVE_BYTES + VNET_HEADER_BYTES);
+          u8.set(bytes.subarray(offset, offset + length), RECEIVE_BYTES + VNET_HEADER_BYTES);
         }
         from = address + RECEIVE_BYTES;
       }
-      if (libc().writeAt(fd, from, VIRTIO_NET_BYTES + length) >= 0) return true;
+      if (libc().writeAt(fd, from, VNET_HEADER_BYTES + length) >= 0) return true;
       lastError = errno();
       if (lastError !== EAGAIN) failed++;
       return false;
