@@ -8,6 +8,7 @@ import * as act from "../pipeline/actions.ts";
 import { RecordLog } from "../shm/log.ts";
 import { Bridge, type BridgeEvent } from "./bridge.ts";
 import { Tenants } from "./owners.ts";
+import { settled } from "./settle.ts";
 
 const SECOND = 1e9;
 
@@ -108,6 +109,24 @@ test("nothing happens before start; then ports, limits and sampling are programm
     { port: 2, rate: 10, header: 128 },
   ]);
   assert.ok(said.at(-1)!.enabled, "no port is enabled before all is known");
+});
+
+test("a change is settled when every rule follows it and the datapath has it", async () => {
+  const bed = new Bed(config([port("a"), port("b")]));
+  await bed.bridge.start();
+  bed.settle();
+  bed.send("a", { src: 1, dst: 2 });
+  await bed.bridge.apply(config([port("a"), port("b", { vlan: { mode: "access", tag: 10 } })]));
+  let isSettled = false;
+  const waiting = settled(bed.bridge).then((answer) => (isSettled = answer));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(isSettled, false, "a rule still says what was");
+  bed.settle();
+  assert.equal(await waiting, true);
+  assert.equal(bed.send("a", { src: 1, dst: 2 }), "port_list_is_empty");
+  bed.datapath.applied = () => 0;
+  setTimeout(() => (bed.datapath.timeNs += 6 * SECOND), 10);
+  assert.equal(await settled(bed.bridge), false, "a datapath that is stuck");
 });
 
 test("frames are switched, and an audit adds up", async () => {

@@ -5,6 +5,7 @@
 import type { RunningConfig } from "../api/live.ts";
 import { Problem } from "../api/problem.ts";
 import type { PortPatch, ReloadRequest } from "../api/switch.ts";
+import { settled } from "../bridge/settle.ts";
 import type { ReloadJson } from "../bridge/views/json.ts";
 import { readPortEntry } from "../config/check.ts";
 import type { PortConfig, WeirConfig } from "../config/config.ts";
@@ -134,6 +135,9 @@ export class Reloader {
         failed.push({ path: `exporters.${change.name}`, message: (error as Error).message });
       }
     live.hub.refresh();
+    for (const { bridge } of live.bridges.values())
+      if (!(await settled(bridge)))
+        failed.push({ path: `bridges.${bridge.name}`, message: "its datapath does not take up the change" });
     return failed;
   }
 
@@ -248,12 +252,14 @@ export class Reloader {
     clearTimeout(this.timers.get(name));
     this.timers.delete(name);
     this.setEnabled(name, enabled, forMs === undefined ? undefined : Date.now() + forMs);
-    if (forMs === undefined) return;
-    const timer = setTimeout(() => {
-      this.timers.delete(name);
-      this.setEnabled(name, !enabled, undefined);
-    }, forMs);
-    this.timers.set(name, timer);
+    if (forMs !== undefined) {
+      const timer = setTimeout(() => {
+        this.timers.delete(name);
+        this.setEnabled(name, !enabled, undefined);
+      }, forMs);
+      this.timers.set(name, timer);
+    }
+    await Promise.all([...this.live.bridges.values()].map(({ bridge }) => settled(bridge)));
   }
 
   private setEnabled(name: string, enabled: boolean, untilMs: number | undefined): void {

@@ -94,7 +94,7 @@ export function dropJson(row: DropRow, context: DropContext): DropJson {
     packets: row.packets,
     pps: row.pps,
     totalPackets: row.totalPackets,
-    ...(row.lastMs !== undefined && { lastMs: row.lastMs }),
+    ...(row.lastMs !== undefined && { lastMs: Math.round(row.lastMs) }),
     text: sentence(name, port, frame),
     ...(frame !== undefined && { last: frameText(frame.data, frame.wireLength) }),
     ...(trace !== undefined && { trace }),
@@ -125,7 +125,7 @@ export function lostJson(row: LostRow, context: DropContext): LostRowJson {
     where: row.where,
     packets: row.packets,
     totalPackets: row.totalPackets,
-    ...(row.lastMs !== undefined && { lastMs: row.lastMs }),
+    ...(row.lastMs !== undefined && { lastMs: Math.round(row.lastMs) }),
     text: LOST_WORDS[row.where](device),
   };
 }
