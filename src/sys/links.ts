@@ -276,6 +276,15 @@ export function setIpv6Disabled(device: string, disabled: boolean): boolean | un
   }
 }
 
+/** Whether interfaces of this host begin without IPv6. */
+export function isIpv6DisabledByDefault(): boolean {
+  try {
+    return readFileSync(disableIpv6("default"), "utf8").trim() === "1";
+  } catch {
+    return true;
+  }
+}
+
 /** bit/s as the driver says, 0 = unknown. */
 export function linkSpeed(device: string): number {
   try {

@@ -35,9 +35,11 @@ const TC_ACT_SHOT = 2;
 const TC_H_CLSACT = 0xfffffff1;
 const CLSACT_HANDLE = 0xffff0000;
 const CLSACT_INGRESS = 0xfffffff2;
+const CLSACT_EGRESS = 0xfffffff3;
 const ETH_P_ALL = 0x0003;
 const EEXIST = 17;
 const ENOENT = 2;
+const ENODEV = 19;
 const EINVAL = 22;
 /** Before anybody else's filter, whose verdict would let frames through. */
 const PRIORITY = 1;
@@ -65,8 +67,16 @@ function clsact(type: number, flags: number, index: number, what: string): void 
   request(type, flags, concat([tcmsg(index, CLSACT_HANDLE, TC_H_CLSACT, 0), kind]), what);
 }
 
-/** Drop all frames that come in on the device, behind its packet sockets. Returns true when the qdisc had to be made. */
-export function addIngressDrop(index: number, device: string): boolean {
+/** What `addIngressDrop` found. */
+export interface IngressDrop {
+  /** The qdisc goes with the filter: it was made for it. */
+  readonly ownQdisc: boolean;
+  /** The filter was there: left by a process that was killed. */
+  readonly inherited: boolean;
+}
+
+/** Drop all frames that come in on the device, behind its packet sockets. */
+export function addIngressDrop(index: number, device: string): IngressDrop {
   const what = `keep the host's stack off ${device} (tc ingress filter)`;
   let made = true;
   try {
@@ -75,6 +85,7 @@ export function addIngressDrop(index: number, device: string): boolean {
     if (!(error instanceof SystemError) || error.errno !== EEXIST) throw error;
     made = false;
   }
+  if (!made && filters(index, CLSACT_INGRESS).some(isOurs)) return { ownQdisc: true, inherited: true };
   const options = attribute(TCA_OPTIONS, [
     attribute(TCA_BPF_OPS_LEN, u16(1)),
     attribute(TCA_BPF_OPS, DROP_ALL),
@@ -88,34 +99,61 @@ export function addIngressDrop(index: number, device: string): boolean {
     if (made) clsact(RTM_DELQDISC, 0, index, what);
     throw error;
   }
-  return made;
+  return { ownQdisc: made, inherited: false };
 }
 
-/** Take the filter away, and the qdisc with it where `withQdisc`. A device that is gone is fine. */
-export function removeIngressDrop(index: number, device: string, withQdisc: boolean): void {
+/** Take the filter away, and the qdisc where it is our own and nobody else put a filter into it. A device that is gone is fine. */
+export function removeIngressDrop(index: number, device: string, { ownQdisc }: IngressDrop): void {
   const what = `give ${device} back to the host (tc ingress filter)`;
+  const kind = attribute(TCA_KIND, text("bpf"));
   try {
-    if (withQdisc) clsact(RTM_DELQDISC, 0, index, what);
-    else
-      request(
-        RTM_DELTFILTER,
-        0,
-        concat([tcmsg(index, HANDLE, CLSACT_INGRESS, FILTER_INFO), attribute(TCA_KIND, text("bpf"))]),
-        what,
-      );
+    request(RTM_DELTFILTER, 0, concat([tcmsg(index, HANDLE, CLSACT_INGRESS, FILTER_INFO), kind]), what);
+    const others = [CLSACT_INGRESS, CLSACT_EGRESS].some((hook) => filters(index, hook).length > 0);
+    if (ownQdisc && !others) clsact(RTM_DELQDISC, 0, index, what);
   } catch (error) {
-    if (!(error instanceof SystemError) || ![ENOENT, EINVAL, 19].includes(error.errno)) throw error;
+    if (!(error instanceof SystemError) || ![ENOENT, EINVAL, ENODEV].includes(error.errno)) throw error;
   }
 }
 
-/** Kinds of the filters on a device's ingress hook, for tests and reports. */
-export function ingressFilters(index: number): string[] {
+interface Filter {
+  readonly kind: string;
+  readonly handle: number;
+  readonly info: number;
+  /** Instructions of classic BPF; undefined: it has none. */
+  readonly ops: Uint8Array | undefined;
+}
+
+/** The filters of a hook. None where the device or its qdisc is gone. */
+function filters(index: number, hook: number): Filter[] {
+  let messages;
   try {
-    return request(RTM_GETTFILTER, NLM_F_DUMP, tcmsg(index, 0, CLSACT_INGRESS, 0), "list tc filters").map((message) =>
-      new TextDecoder().decode(parseAttributes(message.body.subarray(TCM_BYTES)).get(TCA_KIND)?.subarray(0, -1)),
-    );
+    messages = request(RTM_GETTFILTER, NLM_F_DUMP, tcmsg(index, 0, hook, 0), "list tc filters");
   } catch (error) {
     if (error instanceof SystemError) return [];
     throw error;
   }
+  return messages
+    .map(({ body }) => {
+      const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+      const attributes = parseAttributes(body.subarray(TCM_BYTES));
+      const options = attributes.get(TCA_OPTIONS);
+      return {
+        kind: new TextDecoder().decode(attributes.get(TCA_KIND)?.subarray(0, -1)),
+        handle: view.getUint32(8, true),
+        info: view.getUint32(16, true),
+        ops: options && parseAttributes(options).get(TCA_BPF_OPS),
+      };
+    })
+    .filter(({ handle }) => handle !== 0);
+}
+
+/** The kernel keeps no name of a classic program: it is known by its place and its one instruction. */
+function isOurs({ kind, handle, info, ops }: Filter): boolean {
+  const isSame = ops?.length === DROP_ALL.length && ops.every((byte, n) => byte === DROP_ALL[n]);
+  return kind === "bpf" && handle === HANDLE && info === FILTER_INFO && isSame;
+}
+
+/** Kinds of the filters on a device's ingress hook, for tests and reports. */
+export function ingressFilters(index: number): string[] {
+  return filters(index, CLSACT_INGRESS).map(({ kind }) => kind);
 }

@@ -1,9 +1,10 @@
 /**
  * A device that is a switch port belongs to the bridge: the host's own stack neither sees its frames nor speaks on it.
  * AF_PACKET alone takes nothing from the host, so a tc filter behind the socket drops every frame, and IPv6
- * autoconfiguration, which would send on its own, is off. `release` puts both back as found.
+ * autoconfiguration, which would send on its own, is off. `release` puts both back as found; what a
+ * killed process left behind is recognised and put back by the next.
  */
-import { addresses, type Link, setIpv6Disabled } from "../../sys/links.ts";
+import { addresses, isIpv6DisabledByDefault, type Link, setIpv6Disabled } from "../../sys/links.ts";
 import { addIngressDrop, removeIngressDrop } from "../../sys/tc.ts";
 
 export interface Claim {
@@ -11,14 +12,16 @@ export interface Claim {
 }
 
 export function claimDevice(link: Link): Claim {
-  const madeQdisc = addIngressDrop(link.index, link.name);
+  const drop = addIngressDrop(link.index, link.name);
   // Switching IPv6 off deletes addresses that nobody could put back: with takeOver they stay.
   const isBare = !addresses(link.index).some((address) => address.family === 6 && !address.linkLocal);
-  const before = isBare ? setIpv6Disabled(link.name, true) : undefined;
+  const found = isBare ? setIpv6Disabled(link.name, true) : undefined;
+  // A process that was killed could not switch it on again; what was before it, the host's default tells best.
+  const before = drop.inherited && found === true ? isIpv6DisabledByDefault() : found;
   return {
     release() {
       if (before === false) setIpv6Disabled(link.name, false);
-      removeIngressDrop(link.index, link.name, madeQdisc);
+      removeIngressDrop(link.index, link.name, drop);
     },
   };
 }
