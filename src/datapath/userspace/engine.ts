@@ -14,36 +14,27 @@ import {
   CONSUMED,
   DROP_CPU_BACKLOG,
   DROP_PKT_TOO_SMALL,
-  DROP_REASONS,
   DROPPED,
   OBSERVED,
 } from "../../flow/disposition.ts";
 import { KEY_ETH_DST, KEY_ETH_DST_SRC, KEY_VLAN, KEY_WORDS, TCI_PRESENT, TCI_VID } from "../../flow/key.ts";
 import { FACT_FAULT, FACT_L3_BYTES, FACT_L3_OFFSET, FACT_TCP_FLAGS, FACT_WORDS, parseKey } from "../../flow/parse.ts";
 import { createTable, find, type FlowTable, hashKey, insert, remove } from "../../flow/table.ts";
-import { type ActionBlock, disposition, outputCount, outputPort } from "../../pipeline/actions.ts";
+import { type ActionBlock, disposition } from "../../pipeline/actions.ts";
 import { RuleCache } from "../../pipeline/classify.ts";
 import type { Port } from "../../ports/port.ts";
 import * as C from "../../shm/counters.ts";
 import type { FlowViews } from "../../shm/memory.ts";
-import type { RecordRing } from "../../shm/ring.ts";
-import { SAMPLE_KIND_DROP, SAMPLE_KIND_FLOW } from "../../shm/samples.ts";
-import { SLOT_GEN, SLOT_KEY, SLOT_RULE, SLOT_RULE_GEN, SLOT_WORDS } from "../../shm/slots.ts";
+import { SLOT_KEY, SLOT_RULE, SLOT_RULE_GEN, SLOT_WORDS } from "../../shm/slots.ts";
 import { MAX_MASKS, MAX_PORTS, MAX_RULES, type Miss, type RuleChange } from "../datapath.ts";
 import { type Attached, attachPort, refresh } from "./attached.ts";
 import { Egress } from "./egress.ts";
 import { createFrame, type Frame, measure } from "./frame.ts";
 import { Pending } from "./pending.ts";
-import { createFacts, Random, writeSample } from "./sampler.ts";
+import { Random, Sampler } from "./sampler.ts";
 import { TAG_HEADROOM } from "./tags.ts";
 
-/** Drop notices per port and window; the rest is counted. */
-const NOTICES_PER_WINDOW = 20;
-const NOTICE_WINDOW_NS = 100e6;
-/** Bytes of a refused frame that its notice carries. */
-const NOTICE_BYTES = 128;
 const NONE = -1;
-const NO_SLOT = 0xffffffff;
 
 /** What the thread's owner decides per frame, where it is the same thread (replay, tests). May be set later. */
 export interface EngineHooks {
@@ -67,8 +58,9 @@ export class Engine {
   readonly table: FlowTable;
   readonly memory: FlowViews;
   private readonly hooks: EngineHooks;
-  private readonly pending = new Pending();
+  private readonly pending: Pending;
   private readonly random: Random;
+  private readonly sampler: Sampler;
   /** By port number; `known` keeps those that are gone while frames of theirs wait. */
   private readonly byNo: (Attached | undefined)[] = Array.from({ length: MAX_PORTS }, () => undefined);
   private readonly known: Attached[] = [];
@@ -80,17 +72,18 @@ export class Engine {
   private readonly egress: Egress;
   private isDirty = false;
 
-  // Scratch: the frame in hand, its key, its facts; a sample being written.
+  // Scratch: the frame in hand, its key, its facts.
   private readonly frame = createFrame();
   private readonly key = new Uint32Array(KEY_WORDS);
   private readonly facts = new Int32Array(FACT_WORDS);
-  private readonly sample = createFacts();
 
   constructor(options: EngineOptions) {
     this.hooks = options.hooks ?? {};
     this.memory = options.memory;
+    this.pending = new Pending(options.memory.misses);
     this.egress = new Egress(this.byNo, this.own, options.transmits ?? true);
     this.random = new Random(options.seed);
+    this.sampler = new Sampler(options.memory, this.own, this.random);
     this.table = createTable(options.memory.slots, () => this.random.next());
   }
 
@@ -302,7 +295,7 @@ export class Engine {
 
   /** Count what became of the frame in hand: the port's disposition, the flow, perhaps a sample or a notice. */
   private settle(entry: Attached, actions: ActionBlock, reason: number, slot: number): void {
-    const { own, frame, memory } = this;
+    const { frame, memory } = this;
     const what = reason !== 0 ? DROPPED : disposition(actions);
     this.countDisposition(entry.base, what, reason);
     if (slot >= 0) {
@@ -310,12 +303,15 @@ export class Engine {
       if (reason !== 0) countDropped(memory.slots, slot, packets, wireBytes, reason);
       hit(memory.slots, slot, packets, wireBytes, l3Bytes, this.facts[FACT_TCP_FLAGS]!, timeLow, timeHigh);
     } else this.unattributed(entry.base, CAUSE_TABLE_FULL);
-    if (entry.rate > 0) {
-      own[entry.base + C.C_SAMPLE_POOL]! += frame.packets;
-      entry.skip -= frame.packets;
-      if (entry.skip <= 0) this.takeSample(entry, what, reason, actions, slot);
-    }
-    if (reason !== 0) this.notice(entry, reason, slot);
+    this.look(entry, what, reason, actions, slot);
+  }
+
+  /** Let the sampler see what became of the frame in hand. */
+  private look(entry: Attached, what: number, reason: number, actions: ActionBlock | undefined, slot: number): void {
+    const { sampler, frame, key } = this;
+    const inTci = key[KEY_VLAN]! >>> 16;
+    if (entry.rate > 0) sampler.sample(entry, frame, what, reason, actions, slot, inTci, this.egress.outTci);
+    if (reason !== 0) sampler.notice(entry, frame, reason, slot, inTci);
   }
 
   private countDisposition(base: number, what: number, reason: number): void {
@@ -344,64 +340,7 @@ export class Engine {
   private refuse(entry: Attached, reason: number, cause: number): void {
     this.countDisposition(entry.base, DROPPED, reason);
     this.unattributed(entry.base, cause);
-    if (entry.rate > 0) {
-      this.own[entry.base + C.C_SAMPLE_POOL]! += this.frame.packets;
-      entry.skip -= this.frame.packets;
-      if (entry.skip <= 0) this.takeSample(entry, DROPPED, reason, undefined, NONE);
-    }
-    this.notice(entry, reason, NONE);
-  }
-
-  // ---- samples and notices --------------------------------------------------------------------------------------------
-
-  private takeSample(
-    entry: Attached,
-    what: number,
-    reason: number,
-    actions: ActionBlock | undefined,
-    slot: number,
-  ): void {
-    const { sample, own } = this;
-    entry.skip = this.random.skip(entry.rate);
-    sample.kind = SAMPLE_KIND_FLOW;
-    sample.disposition = what;
-    sample.outputs = actions === undefined || reason !== 0 ? 0 : outputCount(actions);
-    sample.outputPort = sample.outputs === 0 ? 0 : outputPort(actions!, 0);
-    sample.outTci = sample.outputs === 0 ? 0 : this.egress.outTci;
-    const isKept = this.write(this.memory.samples, entry, reason, slot, entry.header);
-    own[entry.base + (isKept ? C.C_SAMPLES : C.C_SAMPLE_DROPS)]! += 1;
-  }
-
-  private notice(entry: Attached, reason: number, slot: number): void {
-    if (DROP_REASONS[reason]!.class === "expected") return;
-    if (this.frame.timeNs - entry.noticeWindowNs >= NOTICE_WINDOW_NS || this.frame.timeNs < entry.noticeWindowNs) {
-      entry.noticeWindowNs = this.frame.timeNs;
-      entry.notices = 0;
-    }
-    const { sample, own } = this;
-    sample.kind = SAMPLE_KIND_DROP;
-    sample.disposition = DROPPED;
-    sample.outputs = sample.outputPort = sample.outTci = 0;
-    const isKept =
-      ++entry.notices <= NOTICES_PER_WINDOW && this.write(this.memory.notices, entry, reason, slot, NOTICE_BYTES);
-    own[entry.base + (isKept ? C.C_NOTICES : C.C_NOTICES_LOST)]! += 1;
-  }
-
-  private write(ring: RecordRing, entry: Attached, reason: number, slot: number, bytes: number): boolean {
-    const { sample, frame, own, memory } = this;
-    const gso = frame.gsoSize > 0;
-    sample.timeNs = frame.timeNs;
-    sample.pool = own[entry.base + C.C_SAMPLE_POOL]!;
-    sample.drops = own[entry.base + C.C_SAMPLE_DROPS]!;
-    sample.port = frame.port;
-    sample.rate = entry.rate;
-    sample.segments = frame.packets;
-    sample.wireLength = gso ? Math.min(frame.length, frame.gsoHeaders + frame.gsoSize) : frame.length;
-    sample.reason = reason;
-    sample.inTci = this.key[KEY_VLAN]! >>> 16;
-    sample.slot = slot >= 0 ? slot : NO_SLOT;
-    sample.gen = slot >= 0 ? memory.slots.u32[slot * SLOT_WORDS + SLOT_GEN]! : NO_SLOT;
-    return writeSample(ring, sample, frame.bytes, frame.offset, Math.min(frame.captured, bytes));
+    this.look(entry, DROPPED, reason, undefined, NONE);
   }
 
   // ---- misses -----------------------------------------------------------------------------------------------------------
@@ -420,38 +359,11 @@ export class Engine {
       }
       return rule;
     }
-    if (this.wait()) {
+    if (this.pending.wait(frame, key)) {
       own[entry.base + C.C_PENDING]! += frame.packets;
       own[entry.base + C.C_PENDING_BYTES]! += frame.wireBytes;
     } else this.refuse(entry, DROP_CPU_BACKLOG, CAUSE_MISS_REFUSED);
     return NONE;
-  }
-
-  /** Keep the frame in hand until its rule comes. False: no room, here or in the ring of questions. */
-  private wait(): boolean {
-    const { pending, frame, key } = this;
-    const waiting = pending.find(key);
-    if (waiting >= 0) return pending.add(waiting, frame);
-    const miss = pending.open(key);
-    if (miss < 0) return false;
-    if (pending.add(miss, frame) && this.ask(miss)) return true;
-    for (let cell = pending.close(miss); cell >= 0;) {
-      const next = pending.next(cell);
-      pending.release(cell);
-      cell = next;
-    }
-    return false;
-  }
-
-  /** Put the question into its ring: miss, then key. */
-  private ask(miss: number): boolean {
-    const { misses } = this.memory;
-    const at = misses.reserve(4 + KEY_WORDS * 4);
-    if (at < 0) return false;
-    misses.u32[at >>> 2] = miss;
-    misses.u32.set(this.key, (at >>> 2) + 1);
-    misses.commit();
-    return true;
   }
 
   /** The pipeline has answered: decide the waiting frames, or refuse them. */
@@ -473,11 +385,7 @@ export class Engine {
     }
     // Outputs may read the frames until they are flushed.
     this.flush();
-    for (let cell = first; cell >= 0;) {
-      const next = pending.next(cell);
-      pending.release(cell);
-      cell = next;
-    }
+    pending.releaseAll(first);
     this.isDirty = true;
   }
 }

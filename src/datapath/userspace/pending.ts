@@ -11,6 +11,7 @@
  */
 import { KEY_ETH_DST, KEY_ETH_SRC, KEY_PORT, KEY_VLAN, KEY_WORDS } from "../../flow/key.ts";
 import { VNET_BYTES } from "../../ports/port.ts";
+import type { RecordRing } from "../../shm/ring.ts";
 import type { Frame } from "./frame.ts";
 import { TAG_HEADROOM } from "./tags.ts";
 
@@ -25,6 +26,7 @@ const MAX_PER_MISS = 256;
 const NONE = -1;
 
 export class Pending {
+  private readonly misses: RecordRing;
   /** Allocated at the first miss: an engine that never waits costs nothing. */
   private small: Uint8Array | undefined;
   private large: Uint8Array | undefined;
@@ -49,7 +51,9 @@ export class Pending {
   /** (port, MACs, VLAN) hash → misses; collisions are told apart by the key. */
   private readonly byHash = new Map<number, number[]>();
 
-  constructor() {
+  /** `misses`: the ring of questions to the pipeline. */
+  constructor(misses: RecordRing) {
+    this.misses = misses;
     for (let cell = SMALL - 1; cell >= 0; cell--) this.freeSmall = this.link(cell, this.freeSmall);
     for (let cell = this.cells - 1; cell >= SMALL; cell--) this.freeLarge = this.link(cell, this.freeLarge);
     for (let miss = MAX_MISSES - 1; miss >= 0; miss--) this.freeMisses.push(miss);
@@ -73,8 +77,33 @@ export class Pending {
     return true;
   }
 
+  /**
+   * Keep a copy of the frame until its rule comes; the first of its kind asks. False: no room, here or in the ring of
+   * questions.
+   */
+  wait(frame: Frame, key: Uint32Array): boolean {
+    const waiting = this.find(key);
+    if (waiting >= 0) return this.add(waiting, frame);
+    const miss = this.open(key);
+    if (miss < 0) return false;
+    if (this.add(miss, frame) && this.ask(miss, key)) return true;
+    this.releaseAll(this.close(miss));
+    return false;
+  }
+
+  /** Put the question into its ring: miss, then key. */
+  private ask(miss: number, key: Uint32Array): boolean {
+    const { misses } = this;
+    const at = misses.reserve(4 + KEY_WORDS * 4);
+    if (at < 0) return false;
+    misses.u32[at >>> 2] = miss;
+    misses.u32.set(key, (at >>> 2) + 1);
+    misses.commit();
+    return true;
+  }
+
   /** The miss that waits for this port, MAC pair and VLAN, or -1. */
-  find(key: Uint32Array): number {
+  private find(key: Uint32Array): number {
     const list = this.byHash.get(Pending.hash(key));
     if (list === undefined) return NONE;
     for (const miss of list) if (this.same(miss, key)) return miss;
@@ -82,7 +111,7 @@ export class Pending {
   }
 
   /** A new miss for this key, or -1 when too many wait. */
-  open(key: Uint32Array): number {
+  private open(key: Uint32Array): number {
     const miss = this.freeMisses.pop();
     if (miss === undefined) return NONE;
     this.keys.set(key, miss * KEY_WORDS);
@@ -101,7 +130,7 @@ export class Pending {
   }
 
   /** Append a copy of the frame to a miss. False: no room. */
-  add(miss: number, frame: Frame): boolean {
+  private add(miss: number, frame: Frame): boolean {
     const { captured } = frame;
     if (this.count[miss]! >= MAX_PER_MISS) return false;
     const isSmall = captured <= SMALL_BYTES - TAG_HEADROOM;
@@ -139,7 +168,7 @@ export class Pending {
     return TAG_HEADROOM + (cell < SMALL ? cell * SMALL_BYTES : (cell - SMALL) * LARGE_BYTES);
   }
 
-  /** Take a miss out: its frames stay until `release`; a new frame of the same kind opens a new miss. Returns its first cell. */
+  /** Take a miss out: its frames stay until `releaseAll`; a new frame of the same kind opens a new miss. Returns its first cell. */
   close(miss: number): number {
     const hash = Pending.hash(this.keys.subarray(miss * KEY_WORDS, (miss + 1) * KEY_WORDS));
     const list = this.byHash.get(hash)!;
@@ -165,14 +194,13 @@ export class Pending {
     return this.following[cell]!;
   }
 
-  /** The cell behind this one in its queue, or -1. */
-  next(cell: number): number {
-    return this.following[cell]!;
-  }
-
-  /** Give a cell back after its frame is done. */
-  release(cell: number): void {
-    if (cell < SMALL) this.freeSmall = this.link(cell, this.freeSmall);
-    else this.freeLarge = this.link(cell, this.freeLarge);
+  /** Give back all cells of a queue, from its first. */
+  releaseAll(first: number): void {
+    for (let cell = first; cell >= 0;) {
+      const next = this.following[cell]!;
+      if (cell < SMALL) this.freeSmall = this.link(cell, this.freeSmall);
+      else this.freeLarge = this.link(cell, this.freeLarge);
+      cell = next;
+    }
   }
 }

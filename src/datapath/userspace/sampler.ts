@@ -3,6 +3,11 @@
  * leaves the distribution open; this one has mean N and cannot lock on to periodic traffic). Samples and drop notices go
  * to rings of their own; what does not fit is counted, never waited for.
  */
+import { DROP_REASONS, DROPPED } from "../../flow/disposition.ts";
+import { type ActionBlock, outputCount, outputPort } from "../../pipeline/actions.ts";
+import * as C from "../../shm/counters.ts";
+import type { FlowViews } from "../../shm/memory.ts";
+import type { RecordRing } from "../../shm/ring.ts";
 import {
   SAMPLE_CAPTURED_LENGTH,
   SAMPLE_DISPOSITION,
@@ -11,6 +16,8 @@ import {
   SAMPLE_HEAD_BYTES,
   SAMPLE_IN_TCI,
   SAMPLE_KIND,
+  SAMPLE_KIND_DROP,
+  SAMPLE_KIND_FLOW,
   SAMPLE_OUT_TCI,
   SAMPLE_OUTPUT_PORT,
   SAMPLE_OUTPUTS,
@@ -23,7 +30,9 @@ import {
   SAMPLE_TIME_NS,
   SAMPLE_WIRE_LENGTH,
 } from "../../shm/samples.ts";
-import type { RecordRing } from "../../shm/ring.ts";
+import { SLOT_GEN, SLOT_WORDS } from "../../shm/slots.ts";
+import type { Attached } from "./attached.ts";
+import type { Frame } from "./frame.ts";
 
 /** xorshift32: enough to be unbiased at sampling rates, one word of state, no allocation. */
 export class Random {
@@ -48,77 +57,109 @@ export class Random {
   }
 }
 
-/** What a sample says beside the frame's bytes; one scratch object per engine, filled before `writeSample`. */
-export interface SampleFacts {
-  kind: number;
-  timeNs: number;
-  pool: number;
-  drops: number;
-  port: number;
-  rate: number;
-  segments: number;
-  wireLength: number;
-  disposition: number;
-  reason: number;
-  outputs: number;
-  outputPort: number;
-  inTci: number;
-  outTci: number;
-  slot: number;
-  gen: number;
-}
+/** Drop notices per port and window; the rest is counted. */
+const NOTICES_PER_WINDOW = 20;
+const NOTICE_WINDOW_NS = 100e6;
+/** Bytes of a refused frame that its notice carries. */
+const NOTICE_BYTES = 128;
+const NO_SLOT = 0xffffffff;
 
-export function createFacts(): SampleFacts {
-  return {
-    kind: 0,
-    timeNs: 0,
-    pool: 0,
-    drops: 0,
-    port: 0,
-    rate: 0,
-    segments: 1,
-    wireLength: 0,
-    disposition: 0,
-    reason: 0,
-    outputs: 0,
-    outputPort: 0,
-    inTci: 0,
-    outTci: 0,
-    slot: 0,
-    gen: 0,
-  };
-}
+/** One per engine. Everything that varies between two samples of a frame is an argument. */
+export class Sampler {
+  private readonly memory: FlowViews;
+  private readonly own: Float64Array;
+  private readonly random: Random;
 
-/** Copy head and first bytes of a frame into a ring. False: full. */
-export function writeSample(
-  ring: RecordRing,
-  facts: SampleFacts,
-  bytes: Uint8Array,
-  offset: number,
-  captured: number,
-): boolean {
-  const at = ring.reserve(SAMPLE_HEAD_BYTES + captured);
-  if (at < 0) return false;
-  const f = at >>> 3;
-  const w = at >>> 2;
-  ring.f64[f + SAMPLE_TIME_NS] = facts.timeNs;
-  ring.f64[f + SAMPLE_POOL] = facts.pool;
-  ring.f64[f + SAMPLE_DROPS] = facts.drops;
-  ring.u32[w + SAMPLE_KIND] = facts.kind;
-  ring.u32[w + SAMPLE_PORT] = facts.port;
-  ring.u32[w + SAMPLE_RATE] = facts.rate;
-  ring.u32[w + SAMPLE_SEGMENTS] = facts.segments;
-  ring.u32[w + SAMPLE_WIRE_LENGTH] = facts.wireLength;
-  ring.u32[w + SAMPLE_CAPTURED_LENGTH] = captured;
-  ring.u32[w + SAMPLE_DISPOSITION] = facts.disposition;
-  ring.u32[w + SAMPLE_REASON] = facts.reason;
-  ring.u32[w + SAMPLE_OUTPUTS] = facts.outputs;
-  ring.u32[w + SAMPLE_OUTPUT_PORT] = facts.outputPort;
-  ring.u32[w + SAMPLE_IN_TCI] = facts.inTci;
-  ring.u32[w + SAMPLE_OUT_TCI] = facts.outTci;
-  ring.u32[w + SAMPLE_SLOT] = facts.slot;
-  ring.u32[w + SAMPLE_GEN] = facts.gen;
-  for (let n = 0; n < captured; n++) ring.u8[at + SAMPLE_HEAD_BYTES + n] = bytes[offset + n]!;
-  ring.commit();
-  return true;
+  /** `own`: the engine's private counters. */
+  constructor(memory: FlowViews, own: Float64Array, random: Random) {
+    this.memory = memory;
+    this.own = own;
+    this.random = random;
+  }
+
+  /** Count a settled frame of a port that is sampled, and take a sample when it is its turn. */
+  sample(
+    entry: Attached,
+    frame: Frame,
+    what: number,
+    reason: number,
+    actions: ActionBlock | undefined,
+    slot: number,
+    inTci: number,
+    outTci: number,
+  ): void {
+    const { own } = this;
+    own[entry.base + C.C_SAMPLE_POOL]! += frame.packets;
+    entry.skip -= frame.packets;
+    if (entry.skip > 0) return;
+    entry.skip = this.random.skip(entry.rate);
+    const outputs = actions === undefined || reason !== 0 ? 0 : outputCount(actions);
+    const ring = this.memory.samples;
+    const at = this.write(ring, entry, frame, SAMPLE_KIND_FLOW, what, reason, slot, inTci, entry.header);
+    if (at >= 0) {
+      const word = at >>> 2;
+      ring.u32[word + SAMPLE_OUTPUTS] = outputs;
+      ring.u32[word + SAMPLE_OUTPUT_PORT] = outputs === 0 ? 0 : outputPort(actions!, 0);
+      ring.u32[word + SAMPLE_OUT_TCI] = outputs === 0 ? 0 : outTci;
+      ring.commit();
+    }
+    own[entry.base + (at >= 0 ? C.C_SAMPLES : C.C_SAMPLE_DROPS)]! += 1;
+  }
+
+  /** Tell of a refused frame, unless refusing it is what a switch does all day. */
+  notice(entry: Attached, frame: Frame, reason: number, slot: number, inTci: number): void {
+    if (DROP_REASONS[reason]!.class === "expected") return;
+    if (frame.timeNs - entry.noticeWindowNs >= NOTICE_WINDOW_NS || frame.timeNs < entry.noticeWindowNs) {
+      entry.noticeWindowNs = frame.timeNs;
+      entry.notices = 0;
+    }
+    const ring = this.memory.notices;
+    const isDue = ++entry.notices <= NOTICES_PER_WINDOW;
+    const at = isDue
+      ? this.write(ring, entry, frame, SAMPLE_KIND_DROP, DROPPED, reason, slot, inTci, NOTICE_BYTES)
+      : -1;
+    if (at >= 0) ring.commit();
+    this.own[entry.base + (at >= 0 ? C.C_NOTICES : C.C_NOTICES_LOST)]! += 1;
+  }
+
+  /** Head and first bytes of the frame into a ring, not yet committed. Its byte offset, or -1: full. */
+  private write(
+    ring: RecordRing,
+    entry: Attached,
+    frame: Frame,
+    kind: number,
+    what: number,
+    reason: number,
+    slot: number,
+    inTci: number,
+    most: number,
+  ): number {
+    const { own, memory } = this;
+    const captured = Math.min(frame.captured, most);
+    const at = ring.reserve(SAMPLE_HEAD_BYTES + captured);
+    if (at < 0) return at;
+    const f = at >>> 3;
+    const w = at >>> 2;
+    const { u32 } = ring;
+    ring.f64[f + SAMPLE_TIME_NS] = frame.timeNs;
+    ring.f64[f + SAMPLE_POOL] = own[entry.base + C.C_SAMPLE_POOL]!;
+    ring.f64[f + SAMPLE_DROPS] = own[entry.base + C.C_SAMPLE_DROPS]!;
+    u32[w + SAMPLE_KIND] = kind;
+    u32[w + SAMPLE_PORT] = frame.port;
+    u32[w + SAMPLE_RATE] = entry.rate;
+    u32[w + SAMPLE_SEGMENTS] = frame.packets;
+    u32[w + SAMPLE_WIRE_LENGTH] =
+      frame.gsoSize > 0 ? Math.min(frame.length, frame.gsoHeaders + frame.gsoSize) : frame.length;
+    u32[w + SAMPLE_CAPTURED_LENGTH] = captured;
+    u32[w + SAMPLE_DISPOSITION] = what;
+    u32[w + SAMPLE_REASON] = reason;
+    u32[w + SAMPLE_OUTPUTS] = 0;
+    u32[w + SAMPLE_OUTPUT_PORT] = 0;
+    u32[w + SAMPLE_IN_TCI] = inTci;
+    u32[w + SAMPLE_OUT_TCI] = 0;
+    u32[w + SAMPLE_SLOT] = slot >= 0 ? slot : NO_SLOT;
+    u32[w + SAMPLE_GEN] = slot >= 0 ? memory.slots.u32[slot * SLOT_WORDS + SLOT_GEN]! : NO_SLOT;
+    for (let n = 0; n < captured; n++) ring.u8[at + SAMPLE_HEAD_BYTES + n] = frame.bytes[frame.offset + n]!;
+    return at;
+  }
 }
