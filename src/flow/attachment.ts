@@ -29,3 +29,11 @@ export interface Owner {
   readonly ifaceId?: string;
   readonly labels?: Readonly<Record<string, string>>;
 }
+
+/** One line for collectors that know ports by a description: "acme/web1 4c4c4544-…"; empty where nothing is known. */
+export function ownerText(owner: Owner | undefined): string {
+  if (!owner) return "";
+  const { tenant, vm, vmId } = owner;
+  const name = [tenant, vm].filter((part) => part !== undefined).join("/");
+  return [name, vmId].filter(Boolean).join(" ");
+}

@@ -28,6 +28,8 @@ export interface Exporter {
   /** Send everything that is held. Called after the last records. */
   flush(now: Moment): void;
   status(): ExporterStatus;
+  /** Where the sequence also moves without records (templates and options count): that of the next datagram, kept over restarts. */
+  readonly nextSequence?: number;
   close(): Promise<void>;
 }
 

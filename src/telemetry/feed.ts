@@ -91,7 +91,7 @@ export interface FeedEnv {
 export class Feed {
   readonly spec: ExporterSpec;
   readonly senders: readonly UdpSender[];
-  sequence: number;
+  private committed: number;
   private readonly exporter: Exporter;
   private readonly env: FeedEnv;
   private readonly places = new Map<string, Place>();
@@ -103,14 +103,14 @@ export class Feed {
     this.spec = spec;
     this.env = env;
     this.senders = env.senders;
-    this.sequence = env.sequence;
+    this.committed = env.sequence;
     this.exporter = type.open(spec.options, {
       name: spec.name,
       collectors: env.senders,
       port: env.port,
       ports: env.ports,
       resume: { sequence: env.sequence },
-      sent: (_bridge, _next, sequence) => (this.sequence = sequence),
+      sent: (_bridge, _next, sequence) => (this.committed = sequence),
       agentAddress: env.agentAddress,
       log: env.log,
     });
@@ -118,6 +118,11 @@ export class Feed {
 
   serves(bridge: string): boolean {
     return this.spec.bridges.length === 0 || this.spec.bridges.includes(bridge);
+  }
+
+  /** To go on with after a restart. */
+  get sequence(): number {
+    return this.exporter.nextSequence ?? this.committed;
   }
 
   get wantsSamples(): boolean {

@@ -1,6 +1,9 @@
 /** Flow records made up for tests: written into a log as the sweeper would. */
 import { END_IDLE, FORWARDED } from "../../src/flow/disposition.ts";
 import {
+  KEY_ETH_DST,
+  KEY_ETH_DST_SRC,
+  KEY_ETH_SRC,
   KEY_IP_DST,
   KEY_IP_SRC,
   KEY_IPV4,
@@ -9,6 +12,7 @@ import {
   KEY_L4_PRESENT,
   KEY_PORT,
   KEY_TYPE,
+  KEY_VLAN,
   KEY_WORDS,
 } from "../../src/flow/key.ts";
 import {
@@ -46,6 +50,16 @@ export interface TestFlow {
   /** 4 unless given; 0 = not IP. */
   readonly version?: 0 | 4 | 6;
   readonly port?: number;
+  /** MAC addresses: 2 and 4 bytes. */
+  readonly ethSrc?: readonly [number, number];
+  readonly ethDst?: readonly [number, number];
+  /** Word 4 of the key: outer tag, inner tag. */
+  readonly vlan?: number;
+  /** Of what is not IP; ARP unless given. */
+  readonly etherType?: number;
+  /** IPv6 addresses as four words. */
+  readonly src6?: readonly number[];
+  readonly dst6?: readonly number[];
   /** IPv4 addresses as numbers. */
   readonly src?: number;
   readonly dst?: number;
@@ -84,10 +98,18 @@ export function appendRecord(log: RecordLog, flow: TestFlow): void {
     ((flow.port ?? 1) << 16) |
     (version === 4 ? KEY_IPV4 : version === 6 ? KEY_IPV6 : 0) |
     (flow.l4 ? KEY_L4_PRESENT : 0);
-  const etherType = version === 4 ? 0x0800 : version === 6 ? 0x86dd : 0x0806;
+  const etherType = version === 4 ? 0x0800 : version === 6 ? 0x86dd : (flow.etherType ?? 0x0806);
+  const [dstHigh, dstLow] = flow.ethDst ?? [0, 0];
+  const [srcHigh, srcLow] = flow.ethSrc ?? [0, 0];
+  u32[key + KEY_ETH_DST] = (dstHigh << 16) | (dstLow >>> 16);
+  u32[key + KEY_ETH_DST_SRC] = (dstLow << 16) | srcHigh;
+  u32[key + KEY_ETH_SRC] = srcLow;
+  u32[key + KEY_VLAN] = flow.vlan ?? 0;
   u32[key + KEY_TYPE] = (etherType << 16) | ((flow.proto ?? 17) << 8) | (flow.tos ?? 0);
   u32[key + KEY_IP_SRC] = flow.src ?? 0x0a000001;
   u32[key + KEY_IP_DST] = flow.dst ?? 0x0a000002;
+  if (flow.src6) u32.set(flow.src6, key + KEY_IP_SRC);
+  if (flow.dst6) u32.set(flow.dst6, key + KEY_IP_DST);
   if (flow.l4) u32[key + KEY_L4] = (flow.l4[0] << 16) | flow.l4[1];
   u32[w + REC_TCP_FLAGS] = flow.tcpFlags ?? 0;
   u32[w + REC_END_REASON] = flow.endReason ?? END_IDLE;
