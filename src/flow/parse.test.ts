@@ -91,12 +91,12 @@ test("tags: two at most, priority tags, all TPIDs", () => {
   });
 });
 
-test("a cut tag is a fault, one that was not captured is not; neither makes the frame untagged", () => {
+test("a cut tag is a fault, also where only the capture was cut: neither makes the frame untagged", () => {
   const frame = buildFrame({ vlans: [{ vid: 5 }, { vid: 6 }], ip: v4, tcp });
   for (let cut = 14; cut < 22; cut++) {
     const outer = cut >= 18 ? { vlan: 5, pcp: 0 } : {};
     assert.deepEqual(parse(frame, cut, cut), { etherType: 0x8100, ...outer, malformed: "vlan" });
-    assert.deepEqual(parse(frame, cut), { etherType: 0x8100, ...outer });
+    assert.deepEqual(parse(frame, cut), { etherType: 0x8100, ...outer, malformed: "vlan" });
   }
 });
 

@@ -128,7 +128,7 @@ export function parseKey(
   const outer = tpidCode(type);
   if (outer !== 0) {
     // A tag is not taken as one before the type behind it is there: half a tag decides nothing.
-    if (at + 4 > end) return stopAtTag(at + 4 > wireEnd, word0, type, key, facts);
+    if (at + 4 > end) return stopAtTag(word0, type, key, facts);
     let tci = ((buf[at]! << 8) | buf[at + 1]! | TCI_PRESENT) << 16;
     key[KEY_VLAN] = tci;
     facts[FACT_TAGS] = 1;
@@ -137,7 +137,7 @@ export function parseKey(
     at += 4;
     const inner = tpidCode(type);
     if (inner !== 0) {
-      if (at + 4 > end) return stopAtTag(at + 4 > wireEnd, word0, type, key, facts);
+      if (at + 4 > end) return stopAtTag(word0, type, key, facts);
       tci |= (buf[at]! << 8) | buf[at + 1]! | TCI_PRESENT;
       key[KEY_VLAN] = tci;
       facts[FACT_TAGS] = 2;
@@ -174,12 +174,14 @@ function tpidCode(type: number): number {
   return 0;
 }
 
-/** The frame ends inside a tag: its Ethertype stays the TPID, so that nobody takes it for untagged. */
-function stopAtTag(cut: boolean, word0: number, tpid: number, key: Uint32Array, facts: Int32Array): true {
-  const fault = cut ? FAULT_VLAN : 0;
-  key[KEY_PORT] = word0 | (fault << KEY_FAULT_SHIFT);
+/**
+ * The bytes end inside a tag. That is a fault even where only the capture was cut: nobody can say which VLAN the frame is
+ * in, and the pipeline must not take it for untagged. Its Ethertype stays the TPID.
+ */
+function stopAtTag(word0: number, tpid: number, key: Uint32Array, facts: Int32Array): true {
+  key[KEY_PORT] = word0 | (FAULT_VLAN << KEY_FAULT_SHIFT);
   key[KEY_TYPE] = tpid << 16;
-  facts[FACT_FAULT] = fault;
+  facts[FACT_FAULT] = FAULT_VLAN;
   return true;
 }
 

@@ -49,9 +49,9 @@ export class UnattributedTable {
     for (let row = 0; row < this.rows; row++) if (this.keys[row] !== 0) this.used++;
   }
 
-  /** `rows` is a power of two; ports are 0 ..< `ports`. */
+  /** `rows` is a power of two, 4 or more (one row stays empty, where a search ends); ports are 0 ..< `ports`. */
   static create(ports: number, rows = 4096): UnattributedTable {
-    if (rows < 2 || (rows & (rows - 1)) !== 0) throw new RangeError(`rows are a power of two, not ${rows}`);
+    if (rows < 4 || (rows & (rows - 1)) !== 0) throw new RangeError(`rows are a power of two from 4, not ${rows}`);
     const buffer = new SharedArrayBuffer(valuesByte(rows) + (rows + ports) * VALUES * 8);
     new Uint32Array(buffer).set([ports, rows]);
     return new UnattributedTable(buffer);
