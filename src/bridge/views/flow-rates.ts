@@ -35,6 +35,16 @@ interface Looks {
   readonly byteRate: Float32Array;
 }
 
+function emptyLooks(capacity: number): Looks {
+  return {
+    packets: new Float64Array(capacity),
+    bytes: new Float64Array(capacity),
+    gen: new Uint32Array(capacity).fill(0xffffffff),
+    pps: new Float32Array(capacity),
+    byteRate: new Float32Array(capacity),
+  };
+}
+
 export class FlowRates {
   private readonly slots: FlowSlots;
   private readonly breath: Breath;
@@ -74,19 +84,15 @@ export class FlowRates {
   private async renew(nowNs: () => number): Promise<void> {
     const age = nowNs() - this.readNs;
     if (this.looks !== undefined && age < SPACING_NS) return;
-    if (this.looks === undefined || age > STALE_NS) {
-      const { capacity } = this.slots;
-      this.looks ??= {
-        packets: new Float64Array(capacity),
-        bytes: new Float64Array(capacity),
-        gen: new Uint32Array(capacity).fill(0xffffffff),
-        pps: new Float32Array(capacity),
-        byteRate: new Float32Array(capacity),
-      };
-      await this.read(nowNs, this.looks);
+    const isFresh = this.looks !== undefined && age <= STALE_NS;
+    // Held here: `forget` may come while this waits.
+    const looks = this.looks ?? emptyLooks(this.slots.capacity);
+    if (!isFresh) {
+      await this.read(nowNs, looks);
       await this.breath.sleep(SPACING_NS / 1e6);
     }
-    await this.read(nowNs, this.looks);
+    await this.read(nowNs, looks);
+    this.looks = looks;
   }
 
   private async read(nowNs: () => number, looks: Looks): Promise<void> {

@@ -115,3 +115,17 @@ test("rates of flows: from two looks a second apart, forgotten when nobody asks"
   await rates.refresh(now);
   assert.equal(slept.length, 2);
 });
+
+test("rates of flows: the memory is given back while somebody waits for a look", async () => {
+  const slots = FlowSlots.create(20_000);
+  let nowNs = 100e9;
+  const rates: FlowRates = new FlowRates(slots, {
+    breathe: async () => rates.forget(nowNs),
+    sleep: async (ms) => {
+      nowNs += ms * 1e6;
+      rates.forget(nowNs);
+    },
+  });
+  await rates.refresh(() => nowNs);
+  await rates.refresh(() => (nowNs += 100e9));
+});
