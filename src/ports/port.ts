@@ -125,6 +125,13 @@ export interface NamedOptions<Options> {
   readonly options: Options;
 }
 
+/** One entry of the configuration, for the guards: `where` is what a person calls it, `bridges[0].ports[3]`. */
+export interface GuardedEntry<Options> {
+  readonly where: string;
+  readonly options: Options;
+  readonly isAttached?: boolean;
+}
+
 export interface PortType<Options = any> {
   /** Keys of this type in the configuration, beside name, type, vlan, owner, ifIndex. */
   readonly schema: ZodType<Options>;
@@ -132,9 +139,9 @@ export interface PortType<Options = any> {
   plan?(name: string, options: Options): PortPlan[];
   /**
    * Why these entries of bridges in switch mode must not be attached, a sentence each, led by `where`: asked before
-   * anything is touched.
+   * anything is touched. Entries that are attached already are there for what they claim.
    */
-  guards?(entries: readonly { readonly where: string; readonly options: Options }[]): string[];
+  guards?(entries: readonly GuardedEntry<Options>[]): string[];
   /** The ports that a template makes of the devices there are now, those left out that `others` claim. */
   expand?(entry: NamedOptions<Options>, others: readonly NamedOptions<Options>[]): NamedOptions<Options>[];
   /** Make and attach. Throws an Error whose message names the fix. Runs in the datapath's thread. */

@@ -47,16 +47,27 @@ export function expandTemplates(bridge: BridgeConfig, types: PortTypes): BridgeC
   return { ...bridge, ports };
 }
 
-/** Why these bridges must not be attached, a sentence each, led by its place in the configuration. */
-export function refusals(config: WeirConfig, types: PortTypes): string[] {
-  return config.bridges.flatMap((bridge, b) => {
-    if (bridge.mode !== "switch") return [];
-    const entries = bridge.ports.map((port, p) => ({ port, where: `bridges[${b}].ports[${p}]` }));
-    return [...types].flatMap(([name, type]) => {
-      const own = entries.filter(({ port }) => port.type === name);
-      return own.length === 0
-        ? []
-        : (type.guards?.(own.map(({ port, where }) => ({ where, options: port.options }))) ?? []);
-    });
+/**
+ * Why these ports must not be attached, a sentence each, led by its place in the configuration. Those that are attached
+ * already need no second permission.
+ */
+export function refusals(
+  config: WeirConfig,
+  types: PortTypes,
+  isAttached: (bridge: string, port: PortConfig) => boolean = () => false,
+): string[] {
+  const entries = config.bridges.flatMap(({ name, mode, ports }, b) =>
+    mode === "switch"
+      ? ports.map((port, p) => ({
+          type: port.type,
+          where: port.origin === "config" ? `bridges[${b}].ports[${p}]` : `port ${port.name}`,
+          options: port.options,
+          isAttached: isAttached(name, port),
+        }))
+      : [],
+  );
+  return [...types].flatMap(([name, type]) => {
+    const own = entries.filter((entry) => entry.type === name);
+    return own.length === 0 ? [] : (type.guards?.(own) ?? []);
   });
 }

@@ -102,11 +102,7 @@ export class Reloader {
       this.running.bridges.flatMap((bridge) => bridge.ports.map((port) => keyOf(bridge.name, port))),
     );
     const types = await loadPortTypes(wanted, this.live.options.registries);
-    const bridges = wanted.bridges.map((bridge) => ({
-      ...bridge,
-      ports: bridge.ports.map((port) => (known.has(keyOf(bridge.name, port)) ? { ...port, type: "" } : port)),
-    }));
-    const refused = refusals({ ...wanted, bridges }, types);
+    const refused = refusals(wanted, types, (bridge, port) => known.has(keyOf(bridge, port)));
     if (refused.length > 0) throw new Problem(409, refused.join("\n"));
     this.live.types = types;
   }

@@ -113,6 +113,13 @@ test("devices that come, go and are taken; ports by command; restarts", { timeou
     assert.match(weir.run("port", "del", "a").stderr, /was not added at run time/);
   });
 
+  await t.test("a device that is a port already is refused as another", () => {
+    const { status, stderr } = weir.run("port", "add", "twice", "--device", a.device);
+    assert.equal(status, 1);
+    assert.match(stderr, new RegExp(`port twice: ${a.device} is the device of bridges\\[0\\]\\.ports\\[0\\] already`));
+    assert.equal(weir.run("show", "ports", "twice").status, 1);
+  });
+
   await t.test("a collector that is down costs counted send errors, nothing else", async () => {
     const exporter = await eventually(
       () => weir.json<List<ExporterJson>>("show", "exporters").items[0]!,

@@ -5,7 +5,7 @@ import { macAddress } from "../../text/fields.ts";
 import { openDevicePort } from "../device/device-port.ts";
 import { guard, type HostState, readHostState } from "../device/guards.ts";
 import { DEVICE_PLACEHOLDER, expandTemplate, isPattern, matchDevices, type DeviceMatch } from "../device/match.ts";
-import type { PortType } from "../port.ts";
+import type { GuardedEntry, PortType } from "../port.ts";
 
 /** IFNAMSIZ − 1, and no slash: what the kernel takes (dev_valid_name). */
 const deviceName = () =>
@@ -43,24 +43,36 @@ function find(options: NetdevOptions): Link | undefined {
   return matchDevices(match, links())[0];
 }
 
-/** One entry of the configuration, for the guards: `where` is its path, `bridges[0].ports[3]`. */
-export interface GuardedEntry {
-  readonly where: string;
-  readonly options: NetdevOptions;
-}
-
 /**
  * Every reason why these entries of bridges in switch mode must not be attached, each led by its place. To be asked
  * before anything is touched; devices that are not there are no reason.
  */
-export function checkGuards(entries: readonly GuardedEntry[], host: HostState = readHostState()): string[] {
-  return entries.flatMap(({ where, options }) =>
-    matchDevices(matchOf(options), host.links)
-      .slice(0, isTemplate(options) ? undefined : 1)
-      .map((link) => guard(link, host, options.takeOver))
-      .filter((problem) => problem !== undefined)
-      .map((problem) => `${where}: ${problem}`),
-  );
+export function checkGuards(
+  entries: readonly GuardedEntry<NetdevOptions>[],
+  host: HostState = readHostState(),
+): string[] {
+  const claims = new Map<number, string>();
+  const problems: string[] = [];
+  const devices = (options: NetdevOptions): Link[] =>
+    matchDevices(matchOf(options), host.links).slice(0, isTemplate(options) ? undefined : 1);
+  const claim = ({ where, options }: GuardedEntry<NetdevOptions>): void => {
+    if (isTemplate(options)) return;
+    for (const { index, name } of devices(options)) {
+      const other = claims.get(index);
+      if (other === undefined) claims.set(index, where);
+      else problems.push(`${where}: ${name} is the device of ${other} already`);
+    }
+  };
+  for (const entry of entries) if (entry.isAttached) claim(entry);
+  for (const entry of entries) {
+    if (entry.isAttached) continue;
+    claim(entry);
+    for (const link of devices(entry.options)) {
+      const problem = guard(link, host, entry.options.takeOver);
+      if (problem !== undefined) problems.push(`${entry.where}: ${problem}`);
+    }
+  }
+  return problems;
 }
 
 function isTemplate(options: NetdevOptions): boolean {
