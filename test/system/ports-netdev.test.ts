@@ -32,9 +32,11 @@ test("ping, TCP with default offloads, UDP", async (t) => {
   assert.ok(counts[0]!.gso > 100, `TSO frames went through whole: ${counts[0]!.gso}`);
   assert.equal(counts[0]!.refused + counts[1]!.refused, 0);
   const udp = await iperf(t, a, b, { flags: ["-u", "-b", "50M", "-l", "1200"] });
-  assert.ok(udp.sum.lost_percent < 1, `${udp.sum.lost_percent} % lost`);
+  // What a busy machine's receiver does not read in time is its own loss, not the ports'.
+  assert.ok(udp.sum.lost_percent < 10, `${udp.sum.lost_percent} % lost`);
   t.diagnostic(`TCP ${(tcp.sum_received.bits_per_second / 1e9).toFixed(2)} Gbit/s`);
   const [status] = await forwarder.status();
+  assert.deepEqual(status!.lost, { ring: 0, nic: 0, tap: 0, qdisc: 0 });
   assert.deepEqual([status!.state, status!.device, status!.mtu, status!.ifIndex], ["up", a.device, 1500, 0]);
 });
 
