@@ -183,7 +183,9 @@ function audit(running: Running): ReturnType<BridgeView["audit"]>[] {
   const at = new Date(running.now()).toISOString();
   const audits = running.bridges().map((view) => view.audit(at));
   const inRecords = audits.reduce((sum, one) => sum + one.inRecords, 0);
-  const equations = running.exporters().map((exporter) => exporterAudit(exporter, inRecords));
+  // Samples estimate; they are no part of the sum.
+  const exact = running.exporters().filter(({ sampling }) => sampling === undefined);
+  const equations = exact.map((exporter) => exporterAudit(exporter, inRecords));
   return audits.map((one, n) =>
     n < audits.length - 1
       ? one

@@ -121,6 +121,8 @@ export function portInfo(entry: PortEntry, bridge: string): PortInfo {
     ifIndex,
     speed: status.speed,
     up: config.enabled && status.state === "up",
+    enabled: config.enabled,
+    gone: entry.goneNs >= 0,
     ...(status.mac !== undefined && { mac: status.mac }),
     ...(status.device !== undefined && { device: status.device }),
     ...(config.owner && { owner: config.owner }),

@@ -2,7 +2,8 @@
  * A running switch: bridges, exporters and API, and the clockwork of the control thread that drives them. The one place,
  * with the worker's loop, where real time enters.
  */
-import { networkInterfaces, release } from "node:os";
+import { createHash } from "node:crypto";
+import { arch, cpus, freemem, networkInterfaces, release, totalmem } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ApiServer, startApi } from "../api/server.ts";
 import { liveView, type Running } from "../api/live.ts";
@@ -15,6 +16,7 @@ import { SLOT_BYTES } from "../shm/slots.ts";
 import { MomentClock } from "../telemetry/clock.ts";
 import { DropTable } from "../telemetry/drops.ts";
 import { EventBus } from "../telemetry/events.ts";
+import type { HostInfo } from "../telemetry/exporter.ts";
 import { Hub } from "../telemetry/hub.ts";
 import { expandTemplates, loadPortTypes, type PortTypes, refusals, withAddedPorts } from "./effective.ts";
 import type { Log } from "./log.ts";
@@ -88,6 +90,11 @@ export class LiveSwitch {
       },
       port: (bridge, no) => this.bridges.get(bridge)?.bridge.portInfo(no),
       ports: () => [...this.bridges.values()].flatMap(({ bridge }) => bridge.portInfos()),
+      bridge: (name) => {
+        const bridge = this.bridges.get(name)?.bridge;
+        return bridge && { datapathId: datapathId(identity.id, name), masks: bridge.rules.stats().masks };
+      },
+      host: hostInfo(options.loaded.config.host.name, identity.id),
       agentAddress: agentAddress(),
       log: (level, message) => options.log(level, message),
       now: unixNow,
@@ -311,6 +318,24 @@ export class LiveSwitch {
       deletePort: (name) => reloader.deletePort(name),
     };
   }
+}
+
+function hostInfo(name: string, id: string): HostInfo {
+  const processors = cpus();
+  return {
+    name,
+    id,
+    arch: arch(),
+    release: release(),
+    cpus: processors.length,
+    mhz: processors[0]?.speed ?? 0,
+    memory: () => ({ total: totalmem(), free: freemem() }),
+  };
+}
+
+/** 64 bits, as OpenFlow names a datapath: from the host's id and the bridge's name. */
+function datapathId(hostId: string, bridge: string): string {
+  return createHash("sha256").update(`${hostId}/${bridge}`).digest("hex").slice(0, 16);
 }
 
 /** The address that collectors know this host by: the first of its own, loopback where it has none. */

@@ -3,7 +3,7 @@
  * bytes of the frame as received.
  *
  * ```
- * byte  0 f64 timeNs    8 f64 pool     16 f64 drops   frames examined and samples lost on this port so far
+ * byte  0 f64 timeNs    8 f64 pool     16 f64 drops   frames examined and samples (notices) lost on this port so far
  *      24 u32 kind     28 port        32 rate        36 segments       40 wireLength (of one segment)   44 capturedLength
  *      48 disposition  52 reason      56 outputs     60 outputPort     64 inTci      68 outTci   72 slot   76 gen
  *      80 bytes of the frame
@@ -43,6 +43,7 @@ export interface Sample {
   /** 1 in `rate` frames. */
   readonly rate: number;
   readonly pool: number;
+  /** Samples lost on this port so far; in a drop notice, notices. */
   readonly drops: number;
   readonly segments: number;
   /** Frame length on the wire without FCS, bytes; one segment's for a GSO super-packet. */

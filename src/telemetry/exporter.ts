@@ -42,8 +42,35 @@ export interface PortInfo {
   readonly speed: number;
   readonly mac?: string;
   readonly up: boolean;
+  /** Administratively; absent: it is. */
+  readonly enabled?: boolean;
+  /** True: not on the bridge any more. */
+  readonly gone?: boolean;
   readonly device?: string;
   readonly owner?: import("../flow/attachment.ts").Owner;
+}
+
+/** What an exporter knows of a bridge beside its ports. */
+export interface BridgeInfo {
+  /** 16 hex digits, the same for ever and no other bridge's. */
+  readonly datapathId: string;
+  /** Masks of the rule cache. */
+  readonly masks: number;
+}
+
+/** What an exporter knows of the host. */
+export interface HostInfo {
+  readonly name: string;
+  /** 32 hex digits that are this host's and no other's. */
+  readonly id: string;
+  /** process.arch */
+  readonly arch: string;
+  /** Of the kernel. */
+  readonly release: string;
+  readonly cpus: number;
+  readonly mhz: number;
+  /** Bytes. */
+  memory(): { readonly total: number; readonly free: number };
 }
 
 /** A bounded, counted way out to one collector. */
@@ -80,6 +107,8 @@ export interface ExporterStatus {
   readonly notExportable: Readonly<Record<string, number>>;
   /** The same in records. */
   readonly notExportableRecords: Readonly<Record<string, number>>;
+  /** Where samples are what it tells: taken and sent, of how many frames examined, and how many were lost on the way. */
+  readonly sampling?: { readonly samples: number; readonly pool: number; readonly lost: number };
   /** Lines for `weir show exporters`: "engine 0/1", "next sequence 3,063,402". */
   readonly detail: readonly string[];
 }
@@ -91,9 +120,15 @@ export interface ExporterEnv {
   readonly collectors: readonly Sender[];
   port(bridge: string, no: number): PortInfo | undefined;
   ports(): readonly PortInfo[];
+  /** Absent: nothing is known (a capture being replayed, a test). */
+  readonly host?: HostInfo;
+  bridge?(name: string): BridgeInfo | undefined;
   /** State that survives a restart: `sequence` as last committed. */
   readonly resume: { readonly sequence: number };
-  /** Everything up to record `next` of `bridge` has left, and the flow sequence is now `sequence`. */
+  /**
+   * Everything up to record `next` of `bridge` has left, and the flow sequence is now `sequence`. Who takes no records
+   * says `next` 0, and `sequence` is that of its datagrams.
+   */
   sent(bridge: string, next: number, sequence: number): void;
   /** Address that identifies this host to collectors. */
   readonly agentAddress: string;

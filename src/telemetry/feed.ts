@@ -6,7 +6,7 @@ import type { CounterSnapshot } from "../shm/counters.ts";
 import { RecordBatch, RecordCursor } from "../shm/log.ts";
 import type { RecordLog } from "../shm/log.ts";
 import type { Sample } from "../shm/samples.ts";
-import type { Exporter, ExporterEnv, ExporterType, Moment, SenderStats } from "./exporter.ts";
+import type { Exporter, ExporterEnv, ExporterStatus, ExporterType, Moment, SenderStats } from "./exporter.ts";
 import type { UdpSender } from "./sender.ts";
 
 /** One entry of `exporters:` in the configuration. */
@@ -35,6 +35,8 @@ export interface ExporterView {
   readonly packets: number;
   readonly octets: number;
   readonly basis: string;
+  /** Where samples are what it tells (ExporterStatus). */
+  readonly sampling?: NonNullable<ExporterStatus["sampling"]>;
   /** In records of the log that have not left yet: held for the next datagram, or not yet read. */
   readonly pendingPackets: number;
   readonly pendingRecords: number;
@@ -80,6 +82,8 @@ export interface FeedSource {
 export interface FeedEnv {
   readonly port: ExporterEnv["port"];
   readonly ports: ExporterEnv["ports"];
+  readonly host: ExporterEnv["host"];
+  readonly bridge: ExporterEnv["bridge"];
   readonly agentAddress: string;
   readonly log: ExporterEnv["log"];
   /** Flow sequence as last committed. */
@@ -109,6 +113,8 @@ export class Feed {
       collectors: env.senders,
       port: env.port,
       ports: env.ports,
+      ...(env.host && { host: env.host }),
+      ...(env.bridge && { bridge: env.bridge }),
       resume: { sequence: env.sequence },
       sent: (_bridge, _next, sequence) => (this.committed = sequence),
       agentAddress: env.agentAddress,
@@ -225,6 +231,7 @@ export class Feed {
       packets: status.packets,
       octets: status.octets,
       basis: status.basis,
+      ...(status.sampling && { sampling: status.sampling }),
       pendingPackets: pending.packets,
       pendingRecords: pending.records,
       notExportable: status.notExportable,

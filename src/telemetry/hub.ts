@@ -10,7 +10,7 @@ import { readSample } from "../shm/samples.ts";
 import type { Sample } from "../shm/samples.ts";
 import { parseCollector } from "../text/collector.ts";
 import type { EventBus } from "./events.ts";
-import type { ExporterEnv, ExporterType, Moment, PortInfo } from "./exporter.ts";
+import type { BridgeInfo, ExporterEnv, ExporterType, HostInfo, Moment, PortInfo } from "./exporter.ts";
 import { Feed } from "./feed.ts";
 import type { ExporterSpec, ExporterView, FeedSource } from "./feed.ts";
 import { udpSender } from "./sender.ts";
@@ -36,6 +36,8 @@ export interface HubOptions {
   readonly state: StateStore;
   readonly port: (bridge: string, no: number) => PortInfo | undefined;
   readonly ports: () => readonly PortInfo[];
+  readonly host?: HostInfo;
+  readonly bridge?: (name: string) => BridgeInfo | undefined;
   readonly agentAddress: string;
   readonly log: ExporterEnv["log"];
   /** Unix time, ms: when things were sent, and the pace. Real time, also where the bridges' is a capture's. */
@@ -101,6 +103,8 @@ export class Hub {
       feed = new Feed(spec, type, {
         port: options.port,
         ports: options.ports,
+        host: options.host,
+        bridge: options.bridge,
         agentAddress: options.agentAddress,
         log: options.log,
         sequence: this.storedSequence(spec.name),

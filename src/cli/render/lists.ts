@@ -85,8 +85,12 @@ export function renderExporters(list: List<ExporterJson>, screen: Screen): strin
     ),
     right("DATAGRAMS", (exporter: ExporterJson) => count(exporter.datagrams)),
     right("RECORDS", (exporter: ExporterJson) => count(exporter.records)),
-    right("PACKETS", (exporter: ExporterJson) => count(exporter.packets)),
-    right("OCTETS", (exporter: ExporterJson) => count(exporter.octets)),
+    right("PACKETS", ({ packets, sampling }: ExporterJson) =>
+      sampling ? `in ${si(sampling.pool)} pool` : count(packets),
+    ),
+    right("OCTETS", ({ octets, sampling }: ExporterJson) =>
+      sampling ? `${count(sampling.lost)} lost` : count(octets),
+    ),
     left("BASIS", (exporter: ExporterJson) => exporter.basis),
     right("PENDING", (exporter: ExporterJson) => si(exporter.pendingPackets)),
     left("NOT EXPORTABLE (packets)", (exporter: ExporterJson) => listCounts(exporter.notExportable) || "-"),

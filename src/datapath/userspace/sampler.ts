@@ -92,7 +92,8 @@ export class Sampler {
     own[entry.base + C.C_SAMPLE_POOL]! += frame.packets;
     entry.skip -= frame.packets;
     if (entry.skip > 0) return;
-    entry.skip = this.random.skip(entry.rate);
+    // What a super-packet was beyond its turn counts for the next: the mean stays 1 in `rate` packets.
+    entry.skip = Math.max(1, entry.skip + this.random.skip(entry.rate));
     const outputs = actions === undefined || reason !== 0 ? 0 : outputCount(actions);
     const ring = this.memory.samples;
     const at = this.write(ring, entry, frame, SAMPLE_KIND_FLOW, what, reason, slot, inTci, entry.header);
@@ -143,7 +144,7 @@ export class Sampler {
     const { u32 } = ring;
     ring.f64[f + SAMPLE_TIME_NS] = frame.timeNs;
     ring.f64[f + SAMPLE_POOL] = own[entry.base + C.C_SAMPLE_POOL]!;
-    ring.f64[f + SAMPLE_DROPS] = own[entry.base + C.C_SAMPLE_DROPS]!;
+    ring.f64[f + SAMPLE_DROPS] = own[entry.base + (kind === SAMPLE_KIND_DROP ? C.C_NOTICES_LOST : C.C_SAMPLE_DROPS)]!;
     u32[w + SAMPLE_KIND] = kind;
     u32[w + SAMPLE_PORT] = frame.port;
     u32[w + SAMPLE_RATE] = entry.rate;
