@@ -8,6 +8,7 @@ import { bytes, count } from "./render/units.ts";
 
 interface Options {
   readonly netflow: string[];
+  readonly sflow: string[];
   readonly config?: string;
   readonly ports: "by-mac" | "single";
   readonly sampling?: string;
@@ -40,6 +41,7 @@ async function replay(files: string[], options: Options, deps: Deps): Promise<vo
   const result = await deps.engine.replay({
     files,
     netflow: options.netflow,
+    sflow: options.sflow,
     ports: options.ports,
     speed: options.speed,
     ...(options.config === undefined ? {} : { config: options.config }),
@@ -60,7 +62,8 @@ export function register(program: Command, deps: Deps): void {
     .description("capture files (pcap, pcapng) through the same engine, at their own time")
     .argument("<files...>", "captures, one after the other")
     .option("--netflow <host:port>", "export NetFlow v5 there; again for more collectors", collect, [])
-    .option("--sampling <n>", "sample 1 in n frames, 0 = off")
+    .option("--sflow <host:port>", "export sFlow there; again for more collectors", collect, [])
+    .option("--sampling <n>", "sample 1 in n frames, 0 = off; 400 with --sflow unless given")
     .option("--config <file>", "timeouts, tenants and exporters from this configuration")
     .addOption(
       new Option(

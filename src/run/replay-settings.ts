@@ -36,6 +36,9 @@ const EVERYTHING: VlanConfig = { mode: "nativeTagged", tag: 1, trunks: "all" };
 const FIRST_IFINDEX = 20_001;
 
 const NETFLOW = "netflow-v5";
+const SFLOW = "sflow";
+/** Where `--sflow` is given and no rate. */
+const SFLOW_RATE = 400;
 
 export interface ReplaySettings {
   readonly flows: FlowsConfig;
@@ -60,17 +63,21 @@ export async function replaySettings(options: ReplayOptions, registries: Registr
       exporters.push({ spec: { ...spec, bridges: [] }, type });
     }
   }
-  if (options.netflow.length > 0) {
-    const type = await registries.exporterTypes[NETFLOW]!();
+  for (const [kind, collectors] of [
+    [NETFLOW, options.netflow],
+    [SFLOW, options.sflow ?? []],
+  ] as const) {
+    if (collectors.length === 0) continue;
+    const type = await registries.exporterTypes[kind]!();
     const taken = new Set(exporters.map(({ spec }) => spec.name));
-    let name = NETFLOW;
-    for (let n = 2; taken.has(name); n++) name = `${NETFLOW}-${n}`;
-    const spec = { name, type: NETFLOW, collectors: options.netflow, bridges: [], options: type.schema.parse({}) };
-    exporters.push({ spec, type });
+    let name: string = kind;
+    for (let n = 2; taken.has(name); n++) name = `${kind}-${n}`;
+    exporters.push({ spec: { name, type: kind, collectors, bridges: [], options: type.schema.parse({}) }, type });
   }
-  const { header } = bridge.sampling;
-  const sampling = options.sampling === undefined ? bridge.sampling : { rate: options.sampling, header };
-  return { flows, exporters, bridge: { ...bridge, sampling, ports: ports(options.ports) } };
+  const { sampling } = bridge;
+  const wanted = options.sflow?.length && sampling.rate === 0 ? SFLOW_RATE : sampling.rate;
+  const rate = options.sampling ?? wanted;
+  return { flows, exporters, bridge: { ...bridge, sampling: { ...sampling, rate }, ports: ports(options.ports) } };
 }
 
 /** All ports from the start: what is sent to a station that was not heard yet has places to go. */

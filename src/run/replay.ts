@@ -166,8 +166,9 @@ class Replay {
       pace: this.pace,
       ...(deps.sender && { sender: deps.sender }),
     });
-    const { samples } = this.datapath;
-    this.hub.addBridge({ name: config.name, log: this.log, ...(isSampling && { samples }) });
+    const { samples, notices } = this.datapath;
+    const sampled = isSampling && { samples, notices, counters: () => this.bridge.counters() };
+    this.hub.addBridge({ name: config.name, log: this.log, ...sampled });
   }
 
   async start(settings: ReplaySettings): Promise<void> {
@@ -290,7 +291,10 @@ class Replay {
   /** Hand all records over, as fast as the senders take them: none is lost. */
   private async pump(moment: Moment = this.clock!.moment()): Promise<void> {
     while (this.hub.pump(moment) > 0) await this.hub.writable();
-    if (this.pumpNs === PUMP_LIVE_NS) this.hub.tick(moment);
+    if (this.pumpNs === PUMP_LIVE_NS) {
+      this.hub.tick(moment);
+      await this.hub.writable();
+    }
     this.pumped = this.log.head;
     this.nextPumpNs = this.clock!.ns + this.pumpNs;
   }

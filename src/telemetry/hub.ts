@@ -53,8 +53,9 @@ export interface HubOptions {
 }
 
 const COUNTERS_EVERY_MS = 1000;
-/** Samples read in one turn, so that a flood of them cannot hold the thread. */
+/** Samples handed over in one call, and calls in one turn: a flood of them cannot hold the thread. */
 const SAMPLES_AT_ONCE = 1024;
+const SAMPLE_BATCHES_A_TURN = 4;
 
 export class Hub {
   private readonly options: HubOptions;
@@ -77,6 +78,8 @@ export class Hub {
 
   /** Its last records are handed out. `flush` before it waits for room. */
   removeBridge(name: string, now: Moment): void {
+    const bridge = this.bridges.get(name);
+    if (bridge) this.drainRings(bridge, now);
     this.bridges.delete(name);
     for (const feed of this.feeds.values()) {
       feed.pump(now, true);
@@ -186,6 +189,7 @@ export class Hub {
     const began = this.options.now();
     const left = (): number => Math.max(0, timeoutMs - (this.options.now() - began));
     while (this.pump(now) > 0 && left() > 0) await atMost(this.writable(), left());
+    for (const bridge of this.bridges.values()) this.drainRings(bridge, now);
     for (const feed of this.feeds.values()) {
       feed.pump(now, true);
       feed.flush(now);
@@ -223,18 +227,22 @@ export class Hub {
 
   private drainRings(bridge: BridgeSource, now: Moment): void {
     const takers = [...this.feeds.values()].filter((feed) => feed.wantsSamples);
-    const hand = (batch: Sample[]): void => {
-      if (batch.length > 0) for (const feed of takers) feed.samples(batch, bridge.name, now);
+    const hand = (ring: RecordRing, before?: (batch: readonly Sample[]) => void): void => {
+      for (let turn = 0; turn < SAMPLE_BATCHES_A_TURN; turn++) {
+        const batch = take(ring);
+        before?.(batch);
+        if (batch.length > 0) for (const feed of takers) feed.samples(batch, bridge.name, now);
+        if (batch.length < SAMPLES_AT_ONCE) return;
+      }
     };
     if (bridge.samples) {
-      if (takers.length > 0) hand(take(bridge.samples));
+      if (takers.length > 0) hand(bridge.samples);
       else discard(bridge.samples);
     }
-    if (bridge.notices) {
-      const notices = take(bridge.notices);
-      for (const notice of notices) this.options.onNotice?.(notice, bridge.name, now);
-      hand(notices);
-    }
+    if (bridge.notices)
+      hand(bridge.notices, (notices) => {
+        for (const notice of notices) this.options.onNotice?.(notice, bridge.name, now);
+      });
   }
 
   private readCounters(bridge: BridgeSource, now: Moment): void {
