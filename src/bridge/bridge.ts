@@ -137,13 +137,13 @@ export class Bridge {
 
   /**
    * A bounded piece of work: misses, rules, sweep, and once a second ports and MAC ages. True: more is waiting, come back
-   * soon.
+   * soon. `sweepBudget`: see Sweeper.sweep.
    */
-  tick(nowNs: number): boolean {
+  tick(nowNs: number, sweepBudget?: number): boolean {
     const missed = this.answerMisses(nowNs);
     const change = this.rules.turn(nowNs);
     if (change) this.datapath.program(change);
-    this.sweeper.sweep(nowNs);
+    this.sweeper.sweep(nowNs, sweepBudget);
     if (nowNs - this.secondNs >= SECOND) {
       this.secondNs = nowNs;
       this.macs.age(nowNs, MACS_AGED_AT_ONCE);

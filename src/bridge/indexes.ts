@@ -20,7 +20,8 @@ export class RuleIndexes {
 
   constructor(rules: number, ports: number, restNs: () => number) {
     this.restNs = restNs;
-    this.free = Int32Array.from({ length: rules }, (_, n) => rules - 1 - n);
+    this.free = new Int32Array(rules);
+    for (let n = 0; n < rules; n++) this.free[n] = rules - 1 - n;
     this.freeCount = rules;
     this.resting = new Int32Array(rules);
     this.restedSince = new Float64Array(rules);

@@ -30,8 +30,9 @@ export class DueBlocks {
     this.free = free;
     // A table that already has flows (take-over): whatever the ring does not hold. What is popped from here on is new,
     // and `learn` will meet it.
-    const inRing = new Uint8Array(slots.capacity);
     this.seen = free.head;
+    if (free.size === slots.capacity) return;
+    const inRing = new Uint8Array(slots.capacity);
     for (let n = 0, size = free.size + ((free.head - this.seen) | 0); n < size; n++)
       inRing[free.taken(this.seen + n)] = 1;
     for (let slot = 0; slot < slots.capacity; slot++) {
@@ -60,6 +61,11 @@ export class DueBlocks {
       if (due < this.earliestNs) this.earliestNs = due;
     }
     this.seen = head;
+  }
+
+  /** One thread that makes flows and gives slots back may have put some before the ring's head: none of them is new. */
+  releasedAtOnce(): void {
+    this.seen = this.free.head;
   }
 
   /** A block was looked at: nothing in it is due before `dueNs`. */

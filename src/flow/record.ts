@@ -121,7 +121,7 @@ export class RecordWriter {
       const first = u32[at + SLOT_FIRST] === 0 ? last : plainCounter(u32, at + SLOT_FIRST);
       this.append(slot, first, last, u32[at + SLOT_TCP_FLAGS]! & TCP_FLAGS, endReason);
     }
-    ledger.fill(0, slot * COUNTS, (slot + 1) * COUNTS);
+    for (let n = 0; n < COUNTS; n++) ledger[slot * COUNTS + n] = 0;
   }
 
   /** Totals of the flow that `final` saw last. */

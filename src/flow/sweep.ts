@@ -126,7 +126,11 @@ export class Sweeper {
     this.endingPort = new Uint8Array(ports);
     this.closingOf = new Int32Array(ports);
     this.unsearched = new Uint8Array(this.due.blocks);
-    this.retirement = new Retirement(slots.capacity, options.retirer, (slot, reason) => this.finish(slot, reason));
+    this.retirement = new Retirement(
+      slots.capacity,
+      this.exact ? this.exactly(options.retirer) : options.retirer,
+      (slot, reason) => this.finish(slot, reason),
+    );
   }
 
   get boot(): Boot {
@@ -151,10 +155,9 @@ export class Sweeper {
 
   /**
    * One slice: looks at about `budget` slots' worth of work (65,536 take less than a millisecond) where something can be
-   * due. Returns the work done; 0: nothing is due now. Exact mode does everything that is due.
+   * due. Returns the work done; 0: nothing is due now. Exact mode does everything that is due, unless it is given a budget.
    */
-  sweep(nowNs: number, sliceBudget = 65536): number {
-    const budget = this.exact ? Infinity : sliceBudget;
+  sweep(nowNs: number, budget: number = this.exact ? Infinity : 65536): number {
     this.measureFree(nowNs);
     this.due.learn(nowNs, this.shortestNs());
     this.sweptNs = nowNs;
@@ -209,14 +212,22 @@ export class Sweeper {
     return false;
   }
 
-  /** End every flow now in the table. Their records are in the log when `closing` is 0 (exact: on return). */
-  endAll(nowNs: number, reason: number = END_FORCED): void {
+  /**
+   * End every flow now in the table, or `most` of them; returns how many. Their records are in the log when `closing` is 0
+   * (exact: on return).
+   */
+  endAll(nowNs: number, reason: number = END_FORCED, most = Infinity): number {
     this.due.learn(nowNs, this.shortestNs());
-    for (let slot = 0; slot < this.slots.capacity; slot++) {
+    let ended = 0;
+    for (let slot = 0; slot < this.slots.capacity && ended < most; slot++) {
       if (this.due.used[slot >>> 8] === 0) slot |= BLOCK_SLOTS - 1;
-      else if (Atomics.load(this.slots.i32, slot * SLOT_WORDS + SLOT_STATE) === STATE_LIVE) this.close(slot, reason);
+      else if (Atomics.load(this.slots.i32, slot * SLOT_WORDS + SLOT_STATE) === STATE_LIVE) {
+        this.close(slot, reason);
+        ended++;
+      }
     }
     this.retire(0);
+    return ended;
   }
 
   /**
@@ -258,7 +269,8 @@ export class Sweeper {
 
   /** Sums of the flows in the table, by port; `unrecorded`: only what no record has said yet. */
   table(out: PortTotals, unrecorded = false): PortTotals {
-    return sumTable(this.slots, out, unrecorded ? this.ledger : undefined);
+    this.due.learn(this.sweptNs, this.shortestNs());
+    return sumTable(this.slots, out, this.due.used, BLOCK_SLOTS, unrecorded ? this.ledger : undefined);
   }
 
   /** A flow made or hit now cannot be due sooner than this. (Exact: `closeIfDue` sees a FIN's end in time.) */
@@ -366,6 +378,18 @@ export class Sweeper {
   private retire(budget: number): number {
     const finished = this.exact ? this.retirement.runAll() : this.retirement.run(Math.ceil(budget / RECORD_COST));
     return finished * RECORD_COST;
+  }
+
+  /** In one thread nothing is popped while slots are given back, and all that was popped before is known. */
+  private exactly(retirer: Retirer): Retirer {
+    return {
+      retire: (slots) => retirer.retire(slots),
+      quiesced: (out) => retirer.quiesced(out),
+      release: (slots) => {
+        retirer.release(slots);
+        this.due.releasedAtOnce();
+      },
+    };
   }
 
   private searched(block: number): void {

@@ -50,13 +50,13 @@ export class RuleCache {
   readonly maxMasks: number;
   /** Generation of the rule at each index, 0 = none. */
   readonly genByIndex: Uint32Array;
-  /** Action block of the rule at each index; a block is never written again. */
-  readonly actionsByIndex: ActionBlock[];
+  /** Action block of the rule at each index; a block is never written again. As long as the highest index was. */
+  readonly actionsByIndex: ActionBlock[] = [];
   /** Rules of a change that found no place: a sign that its maker does not keep the limits. */
   rejected = 0;
   private readonly keys: Uint32Array;
   private readonly hashes: Int32Array;
-  private readonly tableOf: (MaskTable | undefined)[];
+  private readonly tableOf: (MaskTable | undefined)[] = [];
   private readonly tables: MaskTable[] = [];
   private readonly factors = hashFactors(KEY_WORDS);
   private untilDecay = DECAY;
@@ -66,10 +66,8 @@ export class RuleCache {
     this.maxRules = maxRules;
     this.maxMasks = maxMasks;
     this.genByIndex = new Uint32Array(maxRules);
-    this.actionsByIndex = Array.from({ length: maxRules }, () => NO_ACTIONS);
     this.keys = new Uint32Array(maxRules * KEY_WORDS);
     this.hashes = new Int32Array(maxRules);
-    this.tableOf = Array.from({ length: maxRules }, () => undefined);
   }
 
   /** Rules in force. */
@@ -134,7 +132,7 @@ export class RuleCache {
 
   /** Every index that holds a rule. */
   *indexes(): Generator<number> {
-    for (let index = 0; index < this.maxRules; index++) if (this.tableOf[index] !== undefined) yield index;
+    for (let index = 0; index < this.tableOf.length; index++) if (this.tableOf[index] !== undefined) yield index;
   }
 
   private add(rule: CachedRule): void {
@@ -142,6 +140,11 @@ export class RuleCache {
     if (!(index >= 0 && index < this.maxRules)) {
       this.rejected++;
       return;
+    }
+    // Pushed one by one: an array with holes would be slower to read for ever.
+    while (this.tableOf.length <= index) {
+      this.tableOf.push(undefined);
+      this.actionsByIndex.push(NO_ACTIONS);
     }
     this.remove(index);
     let table = this.tableFor(rule.mask);

@@ -26,16 +26,22 @@ const SEED = 0x57656972;
 /** The bridge's clock when the first packet comes. */
 const START_NS = 1e9;
 const MS = 1e6;
-/** Records that may wait for the exporters; a sweep may add as many more as there are flows. */
-const LOG_SLACK = 8192;
 /** Records handed over in one go: full datagrams but for one. */
 const PUMP_RECORDS = 2048;
+/** Records that one step may add before it is asked again: flows ended in one go, or a slice of the sweep. */
+const STEP_RECORDS = 4096;
+/** The work of such a slice (Sweeper.sweep): 32 a record, and the rest of a block of 256 slots. */
+const SWEEP_BUDGET = STEP_RECORDS * 32;
+/** Small enough for a core's cache, and room for what waits and a step. */
+const LOG_RECORDS = 2 * (PUMP_RECORDS + STEP_RECORDS);
 /** They do not wait longer than this (bridge's clock): a header's time and its records' must lie within 24 days. */
 const PUMP_NS = 3600e9;
 /** Where packets come at their own pace, and where there are samples, as often as in a running switch. */
 const PUMP_LIVE_NS = 250 * MS;
 /** Every hit asks first whether its flow was due, so records do not depend on the sweep: it only ends what is silent. */
-const SWEEP_MAX_NS = 60e9;
+const SWEEP_NS = 60e9;
+/** Where packets come at their own pace, so do records. */
+const SWEEP_LIVE_NS = 100 * MS;
 /** How often it looks where the flow table fills up, and the share of free slots below which that is. */
 const CROWDED_NS = 100 * MS;
 const CROWDED = 0.5;
@@ -105,7 +111,6 @@ class Replay {
   /** Absent: all frames come in by port 1. */
   private readonly macs: MacPorts | undefined;
   private readonly batch = createCaptureBatch(256);
-  private readonly sweepNs: number;
   private readonly pumpNs: number;
   private readonly crowdedBelow: number;
   /** Seconds of the capture in a real one; 0 = as fast as it goes. */
@@ -133,10 +138,9 @@ class Replay {
     this.pace = options.pace ?? DEFAULT_PACE;
     this.speed = options.speed === "max" ? 0 : options.speed === "realtime" ? 1 : Number(options.speed);
     this.macs = options.ports === "by-mac" ? new MacPorts() : undefined;
-    this.sweepNs = Math.min(flows.idleTimeoutMs * MS, SWEEP_MAX_NS);
     this.pumpNs = this.speed > 0 || isSampling ? PUMP_LIVE_NS : PUMP_NS;
     this.crowdedBelow = flows.max * CROWDED;
-    this.log = RecordLog.create(flows.max + LOG_SLACK);
+    this.log = RecordLog.create(LOG_RECORDS);
     this.datapath = new LocalDatapath({
       capacity: flows.max,
       ports: MAX_PORTS,
@@ -202,8 +206,7 @@ class Replay {
   async finish(): Promise<void> {
     const { clock, hub } = this;
     if (clock === undefined) return;
-    this.bridge.sweeper.endAll(clock.ns, END_FORCED);
-    await this.pump();
+    await this.endAll(clock.ns, clock.moment());
     const queued = hub.exporters().flatMap(({ collectors }) => collectors.map((collector) => collector.queued));
     await hub.flush(clock.moment(), FLUSH_MS + (this.pace > 0 ? (Math.max(1, ...queued) * 1000) / this.pace : 0));
     // A host without a collector refuses the last datagram after it was sent: when the loop has polled once more.
@@ -255,10 +258,12 @@ class Replay {
     const clock = this.clock!;
     clock.ns = ns;
     if (ns >= this.nextSweepNs) {
-      this.bridge.tick(ns);
-      this.nextSweepNs = ns + this.sweepNs;
+      this.bridge.tick(ns, SWEEP_BUDGET);
+      this.nextSweepNs = ns + (this.speed > 0 ? SWEEP_LIVE_NS : SWEEP_NS);
+      await this.pumpWhenFull();
+      while (this.bridge.sweeper.sweep(ns, SWEEP_BUDGET) > 0) await this.pumpWhenFull();
     }
-    if (ns >= this.nextPumpNs || this.log.head - this.pumped >= PUMP_RECORDS) await this.pump();
+    if (ns >= this.nextPumpNs) await this.pump();
   }
 
   /** The capture's clock begins, or jumps: all flows end at the old time. Returns the packet's time. */
@@ -266,8 +271,8 @@ class Replay {
     const oldNs = this.clock?.ns ?? START_NS;
     const oldMoment = this.clock?.moment();
     const clock = (this.clock ??= new CaptureClock(oldNs));
+    if (oldMoment) await this.endAll(oldNs, oldMoment);
     this.bridge.sweeper.newEpoch(oldNs, clock.begin(seconds, nanoseconds));
-    if (oldMoment) await this.pump(oldMoment);
     this.tiedNs = clock.ns;
     this.tiedMs = this.deps.now();
     return clock.ns;
@@ -286,6 +291,15 @@ class Replay {
       await this.pass(Math.max(this.clock!.ns, Math.min(ns, this.realNs())));
       if (this.progress) this.tell(this.progress, 0);
     }
+  }
+
+  private async endAll(ns: number, moment: Moment): Promise<void> {
+    do await this.pump(moment);
+    while (this.bridge.sweeper.endAll(ns, END_FORCED, STEP_RECORDS) > 0);
+  }
+
+  private pumpWhenFull(): Promise<void> | undefined {
+    return this.log.head - this.pumped >= PUMP_RECORDS ? this.pump() : undefined;
   }
 
   /** Hand all records over, as fast as the senders take them: none is lost. */
@@ -309,6 +323,7 @@ class Replay {
 
 /** A port of a replay is a number: it has no device, and sends nowhere. */
 const CAPTURED: Port = {
+  ended: true,
   receive: () => 0,
   transmit: () => true,
   flush: () => {},

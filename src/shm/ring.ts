@@ -61,6 +61,27 @@ export class WordRing {
     return value;
   }
 
+  /**
+   * Give back a number that was popped, to be the next one popped: for a consumer that is its own producer. What was used
+   * last is still in the cache.
+   */
+  unpop(value: number): boolean {
+    const head = (this.i32[HEAD]! - 1) | 0;
+    if (((this.i32[TAIL]! - head) | 0) > this.mask + 1) return false;
+    this.i32[DATA + (head & this.mask)] = value;
+    Atomics.store(this.i32, HEAD, head);
+    return true;
+  }
+
+  /** Producer of an empty ring: 0 ..< count. */
+  fill(count: number): void {
+    if (count > this.mask + 1 || this.size > 0)
+      throw new RangeError(`${count} numbers into a ring of ${this.mask + 1}`);
+    const tail = this.i32[TAIL]!;
+    for (let n = 0; n < count; n++) this.i32[DATA + ((tail + n) & this.mask)] = n;
+    Atomics.store(this.i32, TAIL, (tail + count) | 0);
+  }
+
   get size(): number {
     return (Atomics.load(this.i32, TAIL) - Atomics.load(this.i32, HEAD)) | 0;
   }

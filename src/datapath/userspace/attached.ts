@@ -31,7 +31,8 @@ export function attachPort(no: number, port: Port): Attached {
   return {
     no,
     port,
-    batch: createBatch(BATCH),
+    // A port that will never receive needs no room for it.
+    batch: createBatch(port.ended === true ? 1 : BATCH),
     base: no * C.COUNTERS_PER_PORT,
     enabled: false,
     up: false,

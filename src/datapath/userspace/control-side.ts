@@ -28,8 +28,9 @@ export function takeQuiesced(views: FlowViews, out: number[]): number {
   return count;
 }
 
-export function release(views: FlowViews, slots: readonly number[]): void {
-  for (const slot of slots) releaseSlot(views.slots, views.free, slot);
+/** `atOnce`: where the caller's thread also makes the flows. */
+export function release(views: FlowViews, slots: readonly number[], atOnce = false): void {
+  for (const slot of slots) releaseSlot(views.slots, views.free, slot, atOnce);
 }
 
 export function readCounters(views: FlowViews, out: CounterSnapshot): CounterSnapshot {

@@ -94,9 +94,9 @@ export class Engine {
     const entry = attachPort(no, port);
     this.byNo[no] = this.known[no] = entry;
     this.portsInUse = Math.max(this.portsInUse, no + 1);
-    this.active = this.byNo.filter((one) => one !== undefined);
+    this.active = [...this.active.filter((one) => one.no < no), entry, ...this.active.filter((one) => one.no > no)];
     refresh(entry, this.own);
-    this.commit();
+    this.isDirty = true;
   }
 
   /** Close the port; its counters and flows stay. */

@@ -113,7 +113,7 @@ export class LocalDatapath implements Datapath {
   }
 
   release(slots: readonly number[]): void {
-    release(this.views, slots);
+    release(this.views, slots, true);
   }
 
   counters(out: CounterSnapshot): CounterSnapshot {
