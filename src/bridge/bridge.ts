@@ -5,6 +5,7 @@
  * Records leave by `log`, samples and notices by the datapath's rings, events by `onEvent`: whoever runs the bridge hands
  * them to the hub.
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { BridgeConfig, FlowsConfig, PortConfig } from "../config/config.ts";
 import { MAX_MASKS, MAX_PORTS, MAX_RULES, type Datapath, type Miss, type RuleChange } from "../datapath/datapath.ts";
@@ -15,7 +16,7 @@ import { Sweeper, type SweepTimeouts } from "../flow/sweep.ts";
 import { MacTable, type MacEntry, type MacStats } from "../pipeline/mac-table.ts";
 import { carries, Snapshot } from "../pipeline/snapshot.ts";
 import { trace, type Trace } from "../pipeline/trace.ts";
-import { CounterSnapshot } from "../shm/counters.ts";
+import { C_PENDING, CounterSnapshot } from "../shm/counters.ts";
 import type { RecordLog } from "../shm/log.ts";
 import type { PortInfo } from "../telemetry/exporter.ts";
 import { audit, type Audit } from "./audit.ts";
@@ -235,14 +236,26 @@ export class Bridge {
    */
   async stop(): Promise<boolean> {
     await this.apply({ ...this.current, ports: [] });
-    this.answerMisses(this.datapath.nowNs());
     const untilNs = this.datapath.nowNs() + STOP_NS;
+    await this.answerAll(untilNs);
     this.sweeper.endAll(this.datapath.nowNs(), END_FORCED);
     while (this.sweeper.closing > 0 && this.datapath.nowNs() < untilNs) {
       this.sweeper.sweep(this.datapath.nowNs());
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
     }
     return this.sweeper.closing === 0;
+  }
+
+  /** Answer misses until no frame waits: one that is decided after its flow's end would make a flow that nobody ends. */
+  private async answerAll(untilNs: number): Promise<void> {
+    let waiting = true;
+    while (waiting && this.datapath.nowNs() < untilNs) {
+      this.answerMisses(this.datapath.nowNs());
+      const generation = this.datapath.program({});
+      while (this.datapath.applied() !== generation && this.datapath.nowNs() < untilNs) await nextTurn();
+      const counters = this.counters();
+      waiting = this.keeper.book.all().some(({ no }) => counters.get(no, C_PENDING) > 0);
+    }
   }
 
   private async change(config: BridgeConfig, flows: FlowsConfig): Promise<PortFailure[]> {

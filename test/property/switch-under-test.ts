@@ -138,6 +138,7 @@ export class SwitchUnderTest {
     this.step();
     while (this.applying > 0) await turn();
     this.step();
+    this.check();
     await this.bridge.stop();
     this.books.checkEnd(this.numbers());
     this.drain();
