@@ -42,12 +42,18 @@ function nodeTest(files, concurrency) {
     "--test-reporter=spec",
   ];
   const child = spawn(process.execPath, [...args, ...compiled], { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
-  let tail = "";
+  const counts = {};
+  let rest = "";
   child.stdout.on("data", (chunk) => {
     process.stdout.write(chunk);
-    tail = (tail + chunk).slice(-1000);
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop();
+    for (const line of lines) {
+      const [, key, value] = /^ℹ (pass|fail|skipped) (\d+)$/.exec(line) ?? [];
+      if (key) counts[key] = Number(value);
+    }
   });
-  const count = (key) => Number(new RegExp(`ℹ ${key} (\\d+)`).exec(tail)?.[1] ?? 0);
+  const count = (key) => counts[key] ?? 0;
   return new Promise((resolve) => {
     child.on("close", (status) =>
       resolve({ status, pass: count("pass"), fail: count("fail"), skipped: count("skipped") }),
