@@ -129,6 +129,26 @@ test("a change is settled when every rule follows it and the datapath has it", a
   assert.equal(await settled(bed.bridge), false, "a datapath that is stuck");
 });
 
+test("ports that leave together are still before the first is gone", async () => {
+  const bed = new Bed(config([port("a"), port("b"), port("c")]));
+  await bed.bridge.start();
+  const from = bed.datapath.changes.length;
+  const attached = (): number => bed.datapath.specs.size;
+  const seen: number[] = [];
+  const { program } = bed.datapath;
+  bed.datapath.program = (change) => {
+    if (change.enabled) seen.push(attached());
+    return program.call(bed.datapath, change);
+  };
+  await bed.bridge.apply(config([port("a")]));
+  assert.deepEqual(bed.datapath.changes[from]!.enabled, [
+    { port: 2, up: false },
+    { port: 3, up: false },
+  ]);
+  assert.equal(seen[0], 3);
+  assert.equal(attached(), 1);
+});
+
 test("frames are switched, and an audit adds up", async () => {
   const bed = new Bed(config([port("a"), port("b"), port("c")]));
   await bed.bridge.start();

@@ -261,11 +261,12 @@ export class Bridge {
   private async change(config: BridgeConfig, flows: FlowsConfig): Promise<PortFailure[]> {
     this.changeFlows(flows);
     const wanted = new Map(config.ports.filter((port) => !port.name.includes("{")).map((port) => [port.name, port]));
-    for (const entry of this.keeper.book.present()) {
+    const leaving = this.keeper.book.present().filter((entry) => {
       const port = wanted.get(entry.name);
-      if (port === undefined) await this.removePort(entry);
-      else if (isOtherAttachment(entry.config, port)) await this.keeper.detach(entry);
-    }
+      return port === undefined || isOtherAttachment(entry.config, port);
+    });
+    this.keeper.silence(leaving);
+    for (const entry of leaving) await (wanted.has(entry.name) ? this.keeper.detach(entry) : this.removePort(entry));
     this.changeMacs(config);
     this.current = { ...config, ports: [...wanted.values()] };
     for (const port of wanted.values()) {

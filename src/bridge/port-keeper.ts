@@ -58,6 +58,11 @@ export class PortKeeper {
     this.env.datapath.program({ enabled: entries.map(({ no, config }) => ({ port: no, up: config.enabled })) });
   }
 
+  /** Before they leave one by one: none refuses what another one that leaves still sends it. */
+  silence(entries: readonly PortEntry[]): void {
+    if (entries.length > 0) this.env.datapath.program({ enabled: entries.map(({ no }) => ({ port: no, up: false })) });
+  }
+
   /** Read what the datapath says of each port. True: one became able to send, or unable. */
   poll(): boolean {
     let isOther = false;
