@@ -38,19 +38,27 @@ export async function build({ ifStale = false, check = true } = {}) {
   const typed = run("node", ["node_modules/typescript/bin/tsc", "-p", "."]);
   if (typed.status !== 0 && check) process.exit(1);
   const esbuild = await import("esbuild");
-  await esbuild.build({
-    entryPoints: { weir: "dist/js/src/main.js", worker: "dist/js/src/datapath/userspace/worker.js" },
+  const bundle = {
     absWorkingDir: root,
-    outdir: "dist",
     bundle: true,
-    splitting: true,
-    chunkNames: "chunk-[hash]",
     format: "esm",
     platform: "node",
     target: "node20",
-    packages: "external",
-    define: { WEIR_VERSION: JSON.stringify(readJson("package.json").version) },
     logLevel: "warning",
+  };
+  // A package of ours: its own bundle in its own folder, where node_modules links to, and ours to offer.
+  const decoder = "dist/js/exporters/sflow-decoder/decode.js";
+  for (const outfile of ["exporters/sflow-decoder/dist/decode.js", "dist/sflow-decoder.js"])
+    await esbuild.build({ ...bundle, entryPoints: [decoder], outfile });
+  await esbuild.build({
+    ...bundle,
+    entryPoints: { weir: "dist/js/src/main.js", worker: "dist/js/src/datapath/userspace/worker.js" },
+    outdir: "dist",
+    splitting: true,
+    chunkNames: "chunk-[hash]",
+    packages: "external",
+    alias: { "sflow-decoder": `./${decoder}` },
+    define: { WEIR_VERSION: JSON.stringify(readJson("package.json").version) },
   });
   if (typed.status === 0) writeFileSync(join(root, "dist", ".built"), "");
 }

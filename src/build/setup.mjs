@@ -21,7 +21,7 @@ export function installPackages() {
   const lock = createHash("sha256")
     .update(readFileSync(join(root, "package-lock.json")))
     .digest("hex");
-  const stamp = join(root, "node_modules", ".weir-lock");
+  const stamp = join(root, "node_modules", ".weir-installed");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
   console.error("weir: installing npm packages ...");
   const done = run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
