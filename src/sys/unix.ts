@@ -1,7 +1,10 @@
 /**
- * sd_notify(3): one datagram to the service manager's Unix socket, which Node's own sockets cannot send.
+ * Unix sockets that Node's own cannot be: a datagram to the service manager (sd_notify(3)), and an abstract name as a
+ * lock (unix(7)).
  */
-import { AF_UNIX, libc, SOCK_CLOEXEC, SOCK_DGRAM } from "./libc.ts";
+import { AF_UNIX, errno, libc, SOCK_CLOEXEC, SOCK_DGRAM, SystemError } from "./libc.ts";
+
+const EADDRINUSE = 98;
 
 /** sun_path is 108 bytes, the family 2. */
 const PATH_BYTES = 108;
@@ -24,4 +27,23 @@ export function notify(socketPath: string, state: string): boolean {
   const sent = c.sendto(fd, message, message.length, 0, address, address.length);
   c.close(fd);
   return sent === message.length;
+}
+
+/**
+ * Hold a name that no other thread or process of this network namespace holds. It ends with the process, however that
+ * ends. Returns a function that lets go; undefined: somebody has it. Throws a SystemError where there are no sockets.
+ */
+export function holdName(name: string): (() => void) | undefined {
+  const c = libc();
+  const fd = c.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) throw new SystemError(`hold the name ${name}`, errno());
+  const text = new TextEncoder().encode(name);
+  const address = new Uint8Array(3 + text.length);
+  address[0] = AF_UNIX;
+  address.set(text, 3);
+  if (c.bind(fd, address, address.length) === 0) return () => void c.close(fd);
+  const why = errno();
+  c.close(fd);
+  if (why === EADDRINUSE) return undefined;
+  throw new SystemError(`hold the name ${name}`, why);
 }

@@ -47,9 +47,6 @@ export interface DeviceOptions {
   readonly onClose?: () => void;
 }
 
-/** ifIndex of every device that a port of this thread is attached to: a second one would forward its frames twice. */
-const attachedDevices = new Set<number>();
-
 const REFRESH_NS = 0.5e9;
 /** Assumed for a device that is not there yet, to size the slots. */
 const USUAL_MTU = 1500;
@@ -96,7 +93,6 @@ export function openDevicePort(options: DeviceOptions): Port {
     const problem = options.mode === "switch" ? guard(found, readHostState(), options.takeOver) : undefined;
     if (problem) throw new Error(problem);
     if (!found.ethernet) throw new Error(`${found.name} is not an Ethernet device`);
-    if (attachedDevices.has(found.index)) throw new Error(`${found.name} is another port's device already`);
   }
 
   function attach(found: Link): void {
@@ -107,7 +103,11 @@ export function openDevicePort(options: DeviceOptions): Port {
       message = (error as Error).message;
       return;
     }
-    if (options.mode === "switch") claim = claimDevice(found);
+    if (options.mode === "switch" && (claim = claimDevice(found)) === undefined) {
+      state = "conflict";
+      message = `${found.name} is already a port, here or of another weir process; two switches would forward its frames twice`;
+      return;
+    }
     try {
       bindSender(sender, found.index, found.name);
       bindRings(rings, found.index, found.name);
@@ -117,7 +117,6 @@ export function openDevicePort(options: DeviceOptions): Port {
       throw error;
     }
     attached = found.index;
-    attachedDevices.add(attached);
     start = deviceLosses(found);
     now = start;
     speed = linkSpeed(found.name);
@@ -128,7 +127,6 @@ export function openDevicePort(options: DeviceOptions): Port {
     before.tap += now.tap - start.tap;
     start = now;
     unbindRings(rings, attached);
-    attachedDevices.delete(attached);
     attached = 0;
     try {
       claim?.release();
