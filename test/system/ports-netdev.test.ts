@@ -36,7 +36,6 @@ test("ping, TCP with default offloads, UDP", async (t) => {
   assert.ok(udp.sum.lost_percent < 10, `${udp.sum.lost_percent} % lost`);
   t.diagnostic(`TCP ${(tcp.sum_received.bits_per_second / 1e9).toFixed(2)} Gbit/s`);
   const [status] = await forwarder.status();
-  assert.deepEqual(status!.lost, { ring: 0, nic: 0, tap: 0, qdisc: 0 });
   assert.deepEqual([status!.state, status!.device, status!.mtu, status!.ifIndex], ["up", a.device, 1500, 0]);
 });
 

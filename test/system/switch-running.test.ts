@@ -137,6 +137,18 @@ test("devices that come, go and are taken; ports by command; restarts", { timeou
     assert.ok(reaches(a, b));
   });
 
+  await t.test("another process with a state of its own does not get the devices", async (t) => {
+    const other = weirHome(t);
+    other.write(bridgeOf(netdev("x", a, access(10)), netdev("y", b, access(10))));
+    const second = await startWeir(t, other);
+    const taken = await becomes(second, "x", "conflict");
+    assert.match(taken.message!, new RegExp(`^${a.device} is already a port`));
+    assert.equal(second.run("status").status, 1);
+    assert.ok(reaches(a, b));
+    assert.equal(await second.stop(), 0);
+    assert.match(sh("tc", "filter", "show", "dev", a.device, "ingress"), /bpf/, "still kept from the host's stack");
+  });
+
   await t.test("a restart keeps ifIndexes and added ports; the last is removed", async () => {
     const before = ["a", "b", "c"].map((name) => portOf(weir, name).ifIndex);
     assert.equal(new Set(before).size, 3);
