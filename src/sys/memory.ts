@@ -29,7 +29,7 @@ export interface Region {
 }
 
 const free = new Map<number, Region[]>();
-const addresses = new WeakMap<Uint8Array, number>();
+const regions = new WeakMap<Uint8Array, Region>();
 
 export function roundToPages(bytes: number): number {
   return Math.ceil(bytes / PAGE) * PAGE;
@@ -43,7 +43,7 @@ export function allocate(bytes: number): Region {
   const address = check(libc().mmap(0, size, PROT_READ_WRITE, ANONYMOUS, -1, 0), `memory of ${size} bytes`);
   const buffer = viewMemory(address, size);
   const region = { address, bytes: size, u8: new Uint8Array(buffer), u32: new Uint32Array(buffer) };
-  addresses.set(region.u8, address);
+  regions.set(region.u8, region);
   return region;
 }
 
@@ -61,7 +61,7 @@ export function release(region: Region): void {
   else free.set(region.bytes, [region]);
 }
 
-/** Address of a region's whole `u8` view, or 0 for any other array (whose bytes V8 may move). */
-export function addressOf(u8: Uint8Array): number {
-  return addresses.get(u8) ?? 0;
+/** The region whose `u8` this is; undefined for any other array (whose bytes V8 may move). */
+export function regionOf(u8: Uint8Array): Region | undefined {
+  return regions.get(u8);
 }

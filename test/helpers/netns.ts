@@ -19,6 +19,8 @@ const left = new Set<() => void>();
 process.once("exit", () => {
   for (const undo of left) undo();
 });
+// A signal's default ends the process without its exit hooks.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
 
 function undoAfter(t: TestContext, undo: () => void): void {
   const once = (): void => {

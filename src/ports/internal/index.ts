@@ -5,7 +5,7 @@
 import * as z from "zod";
 import { EAGAIN, errno, errnoName, libc } from "../../sys/libc.ts";
 import { addAddress, findLink, type Link, setLink } from "../../sys/links.ts";
-import { addressOf, allocate, release } from "../../sys/memory.ts";
+import { allocate, regionOf, release } from "../../sys/memory.ts";
 import { openTap, takeOffloads } from "../../sys/tun.ts";
 import { macAddress } from "../../text/fields.ts";
 import { gsoHeaderBytes, gsoSize, VNET_HEADER_BYTES } from "../../wire/vnet.ts";
@@ -115,7 +115,7 @@ function open(options: InternalOptions, name: string): Port {
     transmit(bytes, offset, captured, length, vnet) {
       if (state !== "up" || captured !== length || length > MAX_READ - VNET_HEADER_BYTES) return false;
       if (length > maxFrame && !fits(bytes, offset, length, maxFrame, vnet)) return false;
-      const source = vnet ? addressOf(bytes) : 0;
+      const source = vnet ? (regionOf(bytes)?.address ?? 0) : 0;
       let from = source + offset - VNET_HEADER_BYTES;
       if (source === 0) {
         const { u8, address } = memory;
