@@ -341,7 +341,7 @@ test("drops: sentences, the last frame, expected ones apart, and how to trace", 
   assert.deepEqual(found.expected, { packets: 1, reasons: 1 });
   const [row] = found.items;
   assert.deepEqual([found.items.length, row!.port, row!.packets, row!.tenant], [1, "web1", 1, "acme"]);
-  assert.equal(row!.text, "frames tagged 200; this port carries access VLAN 100");
+  assert.equal(row!.text, "frames tagged 200; access port web1 carries only VLAN 100");
   assert.match(row!.last!, /vlan 200/);
   assert.match(row!.trace!, /^--port web1 [0-9a-f]+$/);
   // What it says to trace can be traced, and agrees.

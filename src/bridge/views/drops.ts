@@ -33,14 +33,23 @@ function tagWords(frame: RefusedFrame | undefined): string {
   return vlan === undefined ? "without a tag" : `tagged ${vlan}`;
 }
 
+/** "access port db1 carries only VLAN 100" */
+function carried(port: PortSource | undefined): string {
+  if (port === undefined) return "the port is gone";
+  const { name, vlan } = port.config;
+  if (vlan === undefined) return `port ${name} carries only frames without a VLAN`;
+  return vlan.mode === "access"
+    ? `access port ${name} carries only VLAN ${vlan.tag}`
+    : `port ${name} carries ${vlanText(vlan)}`;
+}
+
 /** What was refused, and by what. Every reason has words; some know the port's configuration. */
 function sentence(reason: string, port: PortSource | undefined, frame: RefusedFrame | undefined): string {
-  const vlan = port === undefined ? "" : vlanText(port.config.vlan);
   switch (reason) {
     case "ingress_vlan_filter":
-      return `frames ${tagWords(frame) || "with a tag"}; this port carries ${vlan}`;
+      return `frames ${tagWords(frame) || "with a tag"}; ${carried(port)}`;
     case "vlan_tag_mismatch":
-      return `frames without a tag; this port carries ${vlan}`;
+      return `frames without a tag; ${carried(port)}`;
     case "egress_vlan_filter":
       return "the only port to the destination does not carry the VLAN";
     case "src_mac_is_multicast":
