@@ -1,11 +1,13 @@
 // TypeScript → dist/. `tsc` checks and writes dist/js (what the tests run, file by file); esbuild bundles the command
-// and the datapath's worker from it into dist/weir.js and dist/worker.js (what users run: one file starts faster).
+// and the datapaths' threads from it into dist/weir.js, dist/worker.js and dist/watch.js (what users run: one file starts
+// faster). clang, where it is there, makes dist/weir.bpf.o.
 //
 //   node src/build/build.mjs [--if-stale] [--no-check]      exit 1 on a type error, 0 when dist/ is usable
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { installPackages, readJson, requireNode, root, run } from "./setup.mjs";
 import { writeRegistry } from "./registry.mjs";
+import { buildPrograms } from "./bpf.mjs";
 
 const SOURCES = ["src", "exporters", "dashboards", "test", "package.json", "tsconfig.json"];
 
@@ -35,6 +37,7 @@ export async function build({ ifStale = false, check = true } = {}) {
   rmSync(join(root, "dist"), { recursive: true, force: true });
   mkdirSync(join(root, "dist"), { recursive: true });
   writeRegistry();
+  buildPrograms();
   const typed = run("node", ["node_modules/typescript/bin/tsc", "-p", "."]);
   if (typed.status !== 0 && check) process.exit(1);
   const esbuild = await import("esbuild");
@@ -52,7 +55,11 @@ export async function build({ ifStale = false, check = true } = {}) {
     await esbuild.build({ ...bundle, entryPoints: [decoder], outfile });
   await esbuild.build({
     ...bundle,
-    entryPoints: { weir: "dist/js/src/main.js", worker: "dist/js/src/datapath/userspace/worker.js" },
+    entryPoints: {
+      weir: "dist/js/src/main.js",
+      worker: "dist/js/src/datapath/userspace/worker.js",
+      watch: "dist/js/src/datapath/kernel/watch.js",
+    },
     outdir: "dist",
     splitting: true,
     chunkNames: "chunk-[hash]",

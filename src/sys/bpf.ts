@@ -3,9 +3,10 @@
  * An array map with BPF_F_MMAPABLE is plain memory here: typed arrays and Atomics on one side, the program's loads and
  * atomics on the other, no system call between them.
  */
-import { check, libc, MAP_SHARED, PROT_READ_WRITE } from "./libc.ts";
+import { mapMemory } from "./bpf-maps.ts";
+import { check } from "./libc.ts";
 import { allocate } from "./memory.ts";
-import { loadLibrary, viewMemory } from "./native.ts";
+import { loadLibrary } from "./native.ts";
 
 type Handle = number | bigint;
 
@@ -14,11 +15,13 @@ interface Libbpf {
   load(object: Handle): number;
   close(object: Handle): void;
   findMap(object: Handle, name: string): number;
+  mapOf(object: Handle, name: string): Handle;
+  setEntries(map: Handle, entries: number): number;
   findProgram(object: Handle, name: string): Handle;
   programFd(program: Handle): number;
-  deleteElement(fd: number, key: Uint8Array): number;
   testRun(fd: number, options: Uint8Array): number;
   syscall(number: number, command: number, flags: number, cpu: number): number;
+  syscallLater(number: number, command: number, flags: number, cpu: number): Promise<number>;
 }
 
 let functions: Libbpf | undefined;
@@ -26,6 +29,7 @@ let functions: Libbpf | undefined;
 function libbpf(): Libbpf {
   if (functions) return functions;
   const { func } = loadLibrary("libbpf.so.1", "libbpf1");
+  const syscall = "int64_t syscall(int64_t, int64_t, int64_t, int64_t)";
   functions = {
     open: func("uintptr_t bpf_object__open(const char *)"),
     load: func("int bpf_object__load(uintptr_t)"),
@@ -33,9 +37,11 @@ function libbpf(): Libbpf {
     findMap: func("int bpf_object__find_map_fd_by_name(uintptr_t, const char *)"),
     findProgram: func("uintptr_t bpf_object__find_program_by_name(uintptr_t, const char *)"),
     programFd: func("int bpf_program__fd(uintptr_t)"),
-    deleteElement: func("int bpf_map_delete_elem(int, void *)"),
     testRun: func("int bpf_prog_test_run_opts(int, void *)"),
-    syscall: loadLibrary("libc.so.6", "libc6").func("int64_t syscall(int64_t, int64_t, int64_t, int64_t)"),
+    mapOf: func("uintptr_t bpf_object__find_map_by_name(uintptr_t, const char *)"),
+    setEntries: func("int bpf_map__set_max_entries(uintptr_t, uint32_t)"),
+    syscall: loadLibrary("libc.so.6", "libc6").func(syscall),
+    syscallLater: loadLibrary("libc.so.6", "libc6").later(syscall) as Libbpf["syscallLater"],
   };
   return functions;
 }
@@ -49,12 +55,17 @@ export interface BpfObject {
   close(): void;
 }
 
-/** Load a compiled object file into the kernel. Throws with the cause; libbpf writes the verifier's words to stderr. */
-export function loadObject(path: string): BpfObject {
+/**
+ * Load a compiled object file into the kernel, maps named in `entries` with so many elements. Throws with the cause;
+ * libbpf writes the verifier's words to stderr.
+ */
+export function loadObject(path: string, entries: Readonly<Record<string, number>> = {}): BpfObject {
   const lib = libbpf();
   const object = lib.open(path);
   if (!object) check(-1, `${path}: libbpf cannot read it`);
   try {
+    for (const [name, count] of Object.entries(entries))
+      check(lib.setEntries(lib.mapOf(object, name), count), `${path}: ${count} elements for map ${name}`);
     check(lib.load(object), `${path}: the kernel does not accept it`);
   } catch (error) {
     lib.close(object);
@@ -79,25 +90,21 @@ export function loadObject(path: string): BpfObject {
  * for the life of the process: touching an ArrayBuffer over unmapped memory would end it.
  */
 export function mapArray(fd: number, bytes: number): ArrayBuffer {
-  const address = check(libc().mmap(0, bytes, PROT_READ_WRITE, MAP_SHARED, fd, 0), `map ${fd} of ${bytes} bytes`);
-  return viewMemory(address, bytes);
-}
-
-/** Delete one key. False: it was not there. */
-export function deleteElement(fd: number, key: Uint8Array): boolean {
-  return libbpf().deleteElement(fd, key) === 0;
+  return mapMemory(fd, bytes).buffer;
 }
 
 // struct bpf_test_run_opts, bpf/bpf.h of libbpf 1.x: byte offsets.
 const OPTS_BYTES = 80;
 const OPTS_DATA_IN = 8;
 const OPTS_DATA_SIZE_IN = 24;
+const OPTS_DATA_SIZE_OUT = 28;
 const OPTS_RETVAL = 56;
 const OPTS_REPEAT = 60;
 const OPTS_DURATION = 64;
 
-/** An empty Ethernet frame: what a tc program is given to run on. */
+/** The least that a tc program is given to run on; and the most, so that it stays within the kernel's page. */
 const FRAME_BYTES = 64;
+const MAX_FRAME_BYTES = 3072;
 
 /**
  * Run a tc program `repeat` times on an empty frame, in this thread, on the CPU it stands on. The kernel may leave the
@@ -120,10 +127,32 @@ export function testRunner(fd: number): (repeat: number) => { retval: number; ns
 const SYS_MEMBARRIER = process.arch === "arm64" ? 283 : 324;
 const MEMBARRIER_CMD_GLOBAL = 1;
 
+/** Run a tc program once on each frame that it is given (14 … 3072 bytes). Returns a function, as `testRunner` does. */
+export function frameRunner(fd: number): (frame: Uint8Array) => number {
+  const memory = allocate(MAX_FRAME_BYTES);
+  const options = new Uint8Array(OPTS_BYTES);
+  const view = new DataView(options.buffer);
+  view.setBigUint64(0, BigInt(OPTS_BYTES), true);
+  view.setBigUint64(OPTS_DATA_IN, BigInt(memory.address), true);
+  return (frame) => {
+    memory.u8.set(frame);
+    view.setUint32(OPTS_DATA_SIZE_IN, frame.length, true);
+    // The kernel wrote there how long the last frame was, and would take it for our room.
+    view.setUint32(OPTS_DATA_SIZE_OUT, 0, true);
+    check(libbpf().testRun(fd, options), "running a BPF program");
+    return view.getUint32(OPTS_RETVAL, true);
+  };
+}
+
 /**
  * Wait for a grace period: when it returns, every BPF program that ran when it was called has ended (membarrier(2),
  * MEMBARRIER_CMD_GLOBAL is synchronize_rcu). Takes milliseconds and blocks the thread: not for the control thread.
  */
 export function gracePeriod(): void {
   check(libbpf().syscall(SYS_MEMBARRIER, MEMBARRIER_CMD_GLOBAL, 0, 0), "membarrier");
+}
+
+/** The same without blocking the caller: the wait is on a thread of the pool. */
+export async function gracePeriodLater(): Promise<void> {
+  check(await libbpf().syscallLater(SYS_MEMBARRIER, MEMBARRIER_CMD_GLOBAL, 0, 0), "membarrier");
 }

@@ -12,6 +12,7 @@ import {
   type Message,
   NLM_F_CREATE,
   NLM_F_DUMP,
+  NLM_F_EXCL,
   NLM_F_REPLACE,
   parseAttributes,
   readU32,
@@ -33,10 +34,13 @@ const RTM_HEADER_BYTES = 12;
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
+const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
 const IFLA_OPERSTATE = 16;
 const IFLA_LINKINFO = 18;
 const IFLA_STATS64 = 23;
+const IFLA_LINK_NETNSID = 37;
+const IFLA_TARGET_NETNSID = 46;
 const IFLA_PARENT_DEV_NAME = 56;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_SLAVE_KIND = 4;
@@ -72,6 +76,8 @@ export interface Link {
   readonly kind: string;
   /** It stands on a bus (PCI, virtio): a physical NIC, or what a hypervisor shows as one. */
   readonly physical: boolean;
+  /** Of a veth whose other end stands in another network namespace: where that is. */
+  readonly farPeer?: { readonly namespace: number; readonly index: number };
   readonly stats: LinkStats;
 }
 
@@ -130,6 +136,9 @@ function readLink(message: Message): Link | undefined {
     running: isUp && (operstate === OPERSTATE_UP || operstate === OPERSTATE_UNKNOWN),
     kind: stringOf(info, IFLA_INFO_KIND),
     physical: attributes.has(IFLA_PARENT_DEV_NAME),
+    ...(attributes.has(IFLA_LINK_NETNSID) && {
+      farPeer: { namespace: readU32(attributes.get(IFLA_LINK_NETNSID)), index: readU32(attributes.get(IFLA_LINK)) },
+    }),
     stats: readStats(attributes.get(IFLA_STATS64)),
   };
 }
@@ -158,6 +167,19 @@ export function findLink(device: string | number): Link | undefined {
     return request(RTM_GETLINK, 0, body, `look up ${device}`).map(readLink)[0];
   } catch (error) {
     if (error instanceof SystemError && error.errno === ENODEV) return undefined;
+    throw error;
+  }
+}
+
+/** The other end of a veth, in its own namespace; undefined where it cannot be looked up. */
+export function findPeer(link: Link): Link | undefined {
+  if (link.kind !== "veth" || link.farPeer === undefined) return undefined;
+  const { namespace, index } = link.farPeer;
+  try {
+    const body = concat([ifinfo(index, 0, 0), attribute(IFLA_TARGET_NETNSID, u32(namespace))]);
+    return request(RTM_GETLINK, 0, body, `look up the peer of ${link.name}`).map(readLink)[0];
+  } catch (error) {
+    if (error instanceof SystemError) return undefined;
     throw error;
   }
 }
@@ -291,5 +313,27 @@ export function linkSpeed(device: string): number {
     return Math.max(0, Number(readFileSync(`/sys/class/net/${device}/speed`, "utf8"))) * 1e6 || 0;
   } catch {
     return 0;
+  }
+}
+
+const RTM_DELLINK = 17;
+const IFLA_INFO_DATA = 2;
+const VETH_INFO_PEER = 1;
+
+/** Make a pair of devices joined back to back; both are down. */
+export function addVethPair(name: string, peer: string, mtu: number): void {
+  const named = (device: string): Uint8Array[] => [attribute(IFLA_IFNAME, text(device)), attribute(IFLA_MTU, u32(mtu))];
+  const other = attribute(VETH_INFO_PEER, concat([ifinfo(0, 0, 0), ...named(peer)]));
+  const info = attribute(IFLA_LINKINFO, [attribute(IFLA_INFO_KIND, text("veth")), attribute(IFLA_INFO_DATA, [other])]);
+  const flags = NLM_F_CREATE | NLM_F_EXCL;
+  request(RTM_NEWLINK, flags, concat([ifinfo(0, 0, 0), ...named(name), info]), `make devices ${name} and ${peer}`);
+}
+
+/** Remove a virtual device; one that is gone already is fine. */
+export function removeLink(index: number, name: string): void {
+  try {
+    request(RTM_DELLINK, 0, ifinfo(index, 0, 0), `remove ${name}`);
+  } catch (error) {
+    if (!(error instanceof SystemError) || error.errno !== ENODEV) throw error;
   }
 }

@@ -65,3 +65,8 @@ export function release(region: Region): void {
 export function regionOf(u8: Uint8Array): Region | undefined {
   return regions.get(u8);
 }
+
+/** Let go of what is mapped at an address range for good: views of it stay usable and hold zeros. */
+export function forget(address: number, bytes: number): void {
+  libc().mmap(address, roundToPages(bytes), PROT_READ_WRITE, ANONYMOUS | MAP_FIXED, -1, 0);
+}

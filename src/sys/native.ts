@@ -4,14 +4,19 @@
  */
 import { createRequire } from "node:module";
 import { endianness } from "node:os";
+import { promisify } from "node:util";
 
 type Koffi = typeof import("koffi");
 /** A C function taking and returning numbers and typed arrays. */
 export type CFunction = (...args: unknown[]) => number;
 
+/** The same call on a thread of libuv's pool, for calls that block: resolves with what it returned. */
+export type LaterFunction = (...args: unknown[]) => Promise<number>;
+
 export interface NativeLibrary {
   /** Declare one function by its C prototype; `void *` takes typed arrays, `uintptr_t` an address as a number. */
   func(prototype: string): CFunction;
+  later(prototype: string): LaterFunction;
 }
 
 let koffi: Koffi | undefined;
@@ -39,7 +44,10 @@ export function loadLibrary(file: string, debianPackage: string): NativeLibrary 
   const native = loadNative();
   try {
     const library = native.load(file);
-    return { func: (prototype) => library.func(prototype) as unknown as CFunction };
+    return {
+      func: (prototype) => library.func(prototype) as unknown as CFunction,
+      later: (prototype) => promisify(library.func(prototype).async) as unknown as LaterFunction,
+    };
   } catch (cause) {
     throw new Error(`${file} cannot be loaded: apt-get install ${debianPackage}`, { cause });
   }

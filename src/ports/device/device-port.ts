@@ -51,13 +51,13 @@ const REFRESH_NS = 0.5e9;
 /** Assumed for a device that is not there yet, to size the slots. */
 const USUAL_MTU = 1500;
 
-interface Losses {
+export interface Losses {
   nic: number;
   tap: number;
 }
 
 /** Losses of the device since it was made; the port subtracts what they were when it attached. */
-function deviceLosses(link: Link): Losses {
+export function deviceLosses(link: Link): Losses {
   return {
     nic: link.stats.rxMissed + link.stats.rxFifo,
     // A tap's queue to its guest is full: the guest is too slow.

@@ -37,7 +37,8 @@ export function matchOf(options: NetdevOptions): DeviceMatch {
   return options.match ?? { device: options.device };
 }
 
-function find(options: NetdevOptions): Link | undefined {
+/** The device that the entry means, if it is there now. */
+export function findDevice(options: NetdevOptions): Link | undefined {
   const match = matchOf(options);
   if (match.mac === undefined && match.device !== undefined && !isPattern(match.device)) return findLink(match.device);
   return matchDevices(match, links())[0];
@@ -79,7 +80,7 @@ function isTemplate(options: NetdevOptions): boolean {
   return options.match?.device !== undefined && isPattern(options.match.device);
 }
 
-function waitingFor({ device, mac }: DeviceMatch): string {
+export function waitingFor({ device, mac }: DeviceMatch): string {
   return `waiting for ${[device === undefined ? "" : `device ${device}`, mac === undefined ? "" : `a device with address ${mac}`].filter(Boolean).join(" and ")}`;
 }
 
@@ -106,7 +107,7 @@ const type: PortType<NetdevOptions> = {
   },
   open: (options, env) =>
     openDevicePort({
-      find: () => find(options),
+      find: () => findDevice(options),
       waitingFor: waitingFor(matchOf(options)),
       mode: env.mode ?? "switch",
       takeOver: options.takeOver,

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Find, make and hit flow slots: src/shm/README.md is the protocol, step by step. */
+#ifndef WEIR_FLOWS_H
+#define WEIR_FLOWS_H
+
+#include <bpf/bpf_helpers.h>
+#include "frame.h"
+#include "maps.h"
+
+#define POP_TRIES 16
+#define NO_SLOT 0xffffffff
+/* Why there is no slot. */
+#define SLOT_UNKNOWN 1
+#define SLOT_RACE 2
+#define SLOT_FULL 3
+
+static __always_inline __u32 pop_free(void)
+{
+	struct weir_settings *settings = get_settings();
+	__u32 zero = 0, one = 1;
+	struct weir_line *head_line = bpf_map_lookup_elem(&free_slots, &zero);
+	struct weir_line *tail_line = bpf_map_lookup_elem(&free_slots, &one);
+
+	if (!settings || !head_line || !tail_line)
+		return NO_SLOT;
+	for (int n = 0; n < POP_TRIES; n++) {
+		__u32 head = *(volatile __u32 *)&head_line->word[0];
+
+		if (head == *(volatile __u32 *)&tail_line->word[0])
+			return NO_SLOT;
+		__u32 at = head & settings->word[SET_FREE_MASK];
+		__u32 line = 2 + at / FREE_LINE_WORDS;
+		struct weir_line *numbers = bpf_map_lookup_elem(&free_slots, &line);
+
+		if (!numbers)
+			return NO_SLOT;
+		/* Nobody overwrites the number before head has passed it. */
+		__u32 slot = *(volatile __u32 *)&numbers->word[at & (FREE_LINE_WORDS - 1)];
+
+		if (__sync_val_compare_and_swap(&head_line->word[0], head, head + 1) == head)
+			return slot;
+	}
+	return NO_SLOT;
+}
+
+static __always_inline int same_key(const struct weir_slot *slot, const struct weir_key *key)
+{
+	__u64 difference = 0;
+
+	/* In pairs: a slot's key stands on an 8-byte boundary, and so does a frame's. */
+	for (int n = 0; n < WEIR_KEY_WORDS / 2; n++)
+		difference |= ((const __u64 *)slot->key.word)[n] ^ ((const __u64 *)key->word)[n];
+	return difference == 0;
+}
+
+/*
+ * The slot of a key, or NO_SLOT and why. An element of the hash may be reused while we hold it: the key in the slot
+ * decides.
+ */
+__noinline __u32 find_slot(const struct weir_key *key, __u32 *why)
+{
+	if (!key || !why)
+		return NO_SLOT;
+	for (int n = 0; n < 2; n++) {
+		__u32 *found = bpf_map_lookup_elem(&flows, key);
+
+		if (!found) {
+			*why = SLOT_UNKNOWN;
+			return NO_SLOT;
+		}
+		__u32 index = *(volatile __u32 *)found;
+		struct weir_slot *slot = bpf_map_lookup_elem(&slots, &index);
+
+		if (slot && same_key(slot, key))
+			return index;
+	}
+	*why = SLOT_RACE;
+	return NO_SLOT;
+}
+
+/* A slot for the key: its number, or NO_SLOT and `why`. Where another CPU was faster, its slot. */
+__noinline __u32 create_slot(const struct weir_key *key, __u32 rule, __u32 gen, __u32 *why)
+{
+	if (!key || !why)
+		return NO_SLOT;
+	struct weir_settings *settings = get_settings();
+	__u32 port = key->word[KEY_PORT] >> 16;
+	struct weir_counters *counters_of = bpf_map_lookup_elem(&counters, &port);
+	__u64 now = bpf_ktime_get_coarse_ns();
+
+	*why = SLOT_FULL;
+	if (!settings || !counters_of || counters_of->word[C_FLOWS] >= settings->word[SET_MAX_FLOWS])
+		return NO_SLOT;
+	__u32 index = pop_free();
+	struct weir_slot *slot = bpf_map_lookup_elem(&slots, &index);
+
+	if (!slot)
+		return NO_SLOT;
+	slot->key = *key;
+	slot->created = now;
+	slot->last = now;
+	slot->rule = rule;
+	slot->rule_gen = gen;
+	if (bpf_map_update_elem(&flows, key, &index, BPF_NOEXIST) == 0) {
+		/* LIVE only now: what the sweeper may retire can be found and unlinked by its key. */
+		__sync_lock_test_and_set(&slot->state, WEIR_LIVE);
+		__sync_fetch_and_add(&counters_of->word[C_FLOWS], 1);
+		__sync_fetch_and_add(&counters_of->word[C_FLOWS_CREATED], 1);
+		return index;
+	}
+	__sync_lock_test_and_set(&slot->state, WEIR_RETURNED);
+	*why = SLOT_RACE;
+	return find_slot(key, why);
+}
+
+/* Count the frame: what was refused first, packets last; no look at the state, no lock. */
+static __always_inline void hit_slot(struct weir_slot *slot, const struct weir_frame *frame, __u32 reason)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+
+	if (reason) {
+		slot->reason = reason;
+		__sync_fetch_and_add(&slot->dropped_bytes, frame->wire_bytes);
+		__sync_fetch_and_add(&slot->dropped_packets, frame->packets);
+	}
+	__sync_fetch_and_add(&slot->bytes, frame->wire_bytes);
+	__sync_fetch_and_add(&slot->l3_bytes, frame->wire_l3);
+	__sync_fetch_and_add(&slot->packets, frame->packets);
+	*(volatile __u64 *)&slot->last = now;
+	/* Whose `first` is, its low word says: never 0 when set. */
+	if (*(volatile __u64 *)&slot->first == 0)
+		__sync_val_compare_and_swap(&slot->first, 0, (__u32)now ? now : now | 1);
+	if (frame->tcp_flags & ~*(volatile __u32 *)&slot->tcp_flags)
+		__sync_fetch_and_or(&slot->tcp_flags, frame->tcp_flags);
+}
+
+#endif

@@ -1,0 +1,179 @@
+/**
+ * A port of the kernel datapath: a device with the program on its way in, and its row in the port table. Follows the
+ * device as src/ports/device does: waits for it, notices when it goes or another bridge takes it, gives it back.
+ */
+import { type Claim, claimDevice } from "../../ports/device/claim.ts";
+import { deviceLosses, type Losses } from "../../ports/device/device-port.ts";
+import { guard, readHostState } from "../../ports/device/guards.ts";
+import { findDevice, matchOf, type NetdevOptions, waitingFor } from "../../ports/netdev/index.ts";
+import type { PortState, PortStatus } from "../../ports/port.ts";
+import { type Attachment, attachIngress } from "../../sys/bpf-attach.ts";
+import { deleteElement, updateElement } from "../../sys/bpf-maps.ts";
+import { findPeer, type Link, linkSpeed } from "../../sys/links.ts";
+import { setPromiscuous } from "../../sys/packet-socket.ts";
+import { ETH_HEADER_BYTES } from "../../wire/ethernet.ts";
+import { P_FLAGS, P_IFINDEX, P_MAX_FRAME, P_PEER_MAC, PORT_ENABLED, PORT_PEER, PORT_UP, PORT_WORDS } from "./layout.ts";
+import type { KernelMaps } from "./maps.ts";
+
+export interface KernelPort {
+  /** Look at the device and follow it: a few times a second. */
+  follow(): void;
+  enable(up: boolean): void;
+  status(): PortStatus;
+  /** ifIndex while attached, else 0. */
+  readonly ifIndex: number;
+  close(): void;
+}
+
+function bytesOf(value: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(value).buffer);
+}
+
+/** `socket`: any packet socket of the process; it holds the devices in promiscuous mode. Throws where guards refuse. */
+export function openKernelPort(maps: KernelMaps, no: number, options: NetdevOptions, socket: number): KernelPort {
+  const program = maps.object.program("ingress");
+  const portOf = maps.object.map("port_of");
+  const row = no * PORT_WORDS * 2;
+  const waiting = waitingFor(matchOf(options));
+
+  let link: Link | undefined;
+  let state: PortState = "absent";
+  let message: string | undefined = waiting;
+  let claim: Claim | undefined;
+  let attachment: Attachment | undefined;
+  let attached = 0;
+  let isEnabled = false;
+  let speed = 0;
+  let start: Losses = { nic: 0, tap: 0 };
+  let now: Losses = start;
+  const before: Losses = { nic: 0, tap: 0 };
+
+  function refuse(found: Link): void {
+    const problem = guard(found, readHostState(), options.takeOver);
+    if (problem) throw new Error(problem);
+    if (!found.ethernet) throw new Error(`${found.name} is not an Ethernet device`);
+  }
+
+  function attach(found: Link): void {
+    try {
+      refuse(found);
+    } catch (error) {
+      state = "conflict";
+      message = (error as Error).message;
+      return;
+    }
+    // Its filter stands behind the program, which takes every frame: it keeps the host's stack away when we are not there.
+    claim = claimDevice(found);
+    if (claim === undefined) {
+      state = "conflict";
+      message = `${found.name} is already a port, here or of another weir process; two switches would forward its frames twice`;
+      return;
+    }
+    try {
+      updateElement(portOf, bytesOf(found.index), bytesOf(no), `port of ${found.name}`);
+      attachment = attachIngress(program, found.index, found.name);
+      setPromiscuous(socket, found.index, true);
+    } catch (error) {
+      deleteElement(portOf, bytesOf(found.index));
+      claim.release();
+      claim = undefined;
+      throw error;
+    }
+    attached = found.index;
+    start = now = deviceLosses(found);
+    speed = linkSpeed(found.name);
+  }
+
+  function detach(): void {
+    before.nic += now.nic - start.nic;
+    before.tap += now.tap - start.tap;
+    start = now;
+    maps.ports[row + P_FLAGS * 2] = 0;
+    attachment?.detach();
+    attachment = undefined;
+    deleteElement(portOf, bytesOf(attached));
+    setPromiscuous(socket, attached, false);
+    attached = 0;
+    try {
+      claim?.release();
+    } catch {
+      // A device that went away took its settings along.
+    }
+    claim = undefined;
+  }
+
+  /** What the program reads: flags last on the way up, for they say that the rest is true. */
+  function publish(): void {
+    if (attached === 0 || link === undefined) {
+      maps.ports[row + P_FLAGS * 2] = 0;
+      return;
+    }
+    const peer = findPeer(link);
+    maps.ports[row + P_IFINDEX * 2] = link.index;
+    maps.ports[row + P_MAX_FRAME * 2] = link.mtu + ETH_HEADER_BYTES;
+    if (peer !== undefined) {
+      const mac = peer.mac.split(":").map((byte) => parseInt(byte, 16));
+      maps.ports[row + P_PEER_MAC * 2] = (mac[2]! << 24) | (mac[3]! << 16) | (mac[4]! << 8) | mac[5]!;
+      maps.ports[row + P_PEER_MAC * 2 + 1] = (mac[0]! << 8) | mac[1]!;
+    }
+    const flags =
+      (isEnabled ? PORT_ENABLED : 0) |
+      (isEnabled && state === "up" ? PORT_UP : 0) |
+      (peer?.up === true ? PORT_PEER : 0);
+    Atomics.store(maps.ports, row + P_FLAGS * 2, flags);
+  }
+
+  function look(): void {
+    link = findDevice(options);
+    if (attached !== 0 && (link?.index !== attached || link.master !== 0)) detach();
+    if (link === undefined) {
+      state = "absent";
+      message = waiting;
+      return;
+    }
+    if (attached === 0) attach(link);
+    if (attached === 0) return;
+    now = deviceLosses(link);
+    state = link.running ? "up" : "down";
+    message = link.running ? undefined : link.up ? `${link.name} has no carrier` : `ip link set ${link.name} up`;
+  }
+
+  link = findDevice(options);
+  if (link) refuse(link);
+  look();
+  publish();
+
+  return {
+    follow() {
+      try {
+        look();
+      } catch (error) {
+        state = "failed";
+        message = (error as Error).message;
+      }
+      publish();
+    },
+    enable(up) {
+      isEnabled = up;
+      publish();
+    },
+    get ifIndex() {
+      return attached;
+    },
+    status: () => ({
+      state,
+      ...(message === undefined ? {} : { message }),
+      ...(link ? { device: link.name, mac: link.mac } : {}),
+      mtu: link?.mtu ?? 0,
+      speed,
+      ifIndex: link?.physical ? link.index : 0,
+      lost: { ring: 0, nic: before.nic + now.nic - start.nic, tap: before.tap + now.tap - start.tap, qdisc: 0 },
+    }),
+    close() {
+      if (attached !== 0) detach();
+      maps.ports[row + P_FLAGS * 2] = 0;
+      state = "absent";
+      message = "closed";
+    },
+  };
+}

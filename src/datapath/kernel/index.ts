@@ -1,0 +1,282 @@
+/**
+ * The kernel datapath as the control thread sees it: BPF programs on the ports' ways in, maps as shared memory, and a
+ * private veth for frames that met no rule. README.md has the picture and what is missing.
+ */
+import { Worker } from "node:worker_threads";
+import { KEY_BYTES } from "../../flow/key.ts";
+import type { ActionBlock } from "../../pipeline/actions.ts";
+import type { NetdevOptions } from "../../ports/netdev/index.ts";
+import type { PortStatus } from "../../ports/port.ts";
+import * as C from "../../shm/counters.ts";
+import { releaseSlot } from "../../shm/memory.ts";
+import { RecordRing, type WordRing } from "../../shm/ring.ts";
+import { type FlowSlots, SLOT_KEY, SLOT_WORDS } from "../../shm/slots.ts";
+import { OTHER_VLAN, UnattributedTable } from "../../shm/unattributed.ts";
+import { gracePeriodLater } from "../../sys/bpf.ts";
+import { deleteElements, updateElement } from "../../sys/bpf-maps.ts";
+import { wake } from "../../sys/poll.ts";
+import {
+  type Datapath,
+  type Generation,
+  MAX_PORTS,
+  type MissSource,
+  type PortNo,
+  type PortSpec,
+  type RuleChange,
+  type Unattributed,
+} from "../datapath.ts";
+import { monotonicNs } from "../userspace/clock.ts";
+import { type KernelPort, openKernelPort } from "./device.ts";
+import { type Injector, openInjector } from "./inject.ts";
+import { P_HEADER, P_RATE, PORT_WORDS, S_SKIP, SAMPLE_DATA_BYTES, SET_MAX_FLOWS, STRIPE_WORDS } from "./layout.ts";
+import { type KernelMaps, openMaps } from "./maps.ts";
+import { moveRecords } from "./records.ts";
+import { KernelRules } from "./rules.ts";
+import { readCounters, readUnattributed } from "./tally.ts";
+import { Uplink } from "./uplink.ts";
+import type { WatchData } from "./watch.ts";
+
+export interface KernelOptions {
+  /** Flow slots. */
+  readonly capacity: number;
+  /** Misses, samples or notices wait. */
+  readonly onAttention: () => void;
+  /** The watching thread ended by itself: a defect. Frames with a rule are still forwarded. */
+  readonly onFailure: (error: Error) => void;
+}
+
+const RECORDS_MS = 20;
+const FOLLOW_MS = 500;
+const SAMPLE_WORDS = 1 << 18;
+const NOTICE_WORDS = 1 << 16;
+const EMPTY_ROW = new Uint8Array(24);
+
+export class KernelDatapath implements Datapath {
+  readonly kind = "kernel";
+  readonly slots: FlowSlots;
+  readonly free: WordRing;
+  readonly samples = RecordRing.create(SAMPLE_WORDS);
+  readonly notices = RecordRing.create(NOTICE_WORDS);
+  readonly misses: MissSource;
+  private readonly options: KernelOptions;
+  private readonly maps: KernelMaps;
+  private readonly rules: KernelRules;
+  private readonly uplink: Uplink;
+  private readonly injector: Injector;
+  private readonly watcher: Worker;
+  private readonly watchState = new Int32Array(new SharedArrayBuffer(16));
+  private readonly ports = new Map<PortNo, KernelPort>();
+  private portsInUse = 1;
+  /** What this process counts; the programs' counts are added on reading. */
+  private readonly own = new Float64Array(MAX_PORTS * C.COUNTERS_PER_PORT);
+  private readonly ownUnattributed = UnattributedTable.create(MAX_PORTS);
+  private readonly timers: NodeJS.Timeout[];
+  private generation = 0;
+  /** Slots whose keys are deleted: waiting for a grace period; and those that nobody can touch any more. */
+  private unlinked: number[] = [];
+  private quiet: number[] = [];
+  private grace: Promise<void> | undefined;
+  private isClosing = false;
+
+  /** Throws an Error that names the fix where this host cannot run it. */
+  constructor(options: KernelOptions) {
+    this.options = options;
+    this.maps = openMaps(options.capacity);
+    this.slots = this.maps.slots;
+    this.free = this.maps.free;
+    this.rules = new KernelRules(this.maps);
+    try {
+      this.uplink = new Uplink(this.maps, this.own, this.ownUnattributed, this.notices);
+    } catch (error) {
+      this.maps.close();
+      throw error;
+    }
+    this.injector = openInjector(this.own, (no) => this.sendingIfIndex(no));
+    this.misses = {
+      take: (limit) => {
+        this.uplink.drain();
+        return this.uplink.questionsUpTo(limit);
+      },
+    };
+    const workerData: WatchData = { fds: this.uplink.fds, state: this.watchState };
+    this.watcher = new Worker(new URL("./watch.js", import.meta.url), { workerData });
+    this.watcher.on("message", () => this.takeIn());
+    const fail = (error: Error): void => {
+      if (!this.isClosing) options.onFailure(error);
+    };
+    this.watcher.on("error", fail);
+    this.watcher.on("exit", () => fail(new Error("the thread that watches for missed frames ended")));
+    this.timers = [setInterval(() => this.moveRecords(), RECORDS_MS), setInterval(() => this.follow(), FOLLOW_MS)];
+  }
+
+  nowNs(): number {
+    return monotonicNs();
+  }
+
+  // ---- ports ----------------------------------------------------------------------------------------------------------
+
+  async addPort(spec: PortSpec): Promise<void> {
+    const { no } = spec;
+    if (spec.type !== "netdev")
+      throw new Error(`the kernel datapath has no ports of type ${spec.type}; write datapath: userspace`);
+    if (no < 1 || no >= MAX_PORTS) throw new RangeError(`port number ${no} is not in 1..${MAX_PORTS - 1}`);
+    const other = new Uint8Array(Uint32Array.of((no << 16) | OTHER_VLAN).buffer);
+    updateElement(this.maps.object.map("without_flow"), other, EMPTY_ROW, `port ${no}`);
+    this.ports.set(no, openKernelPort(this.maps, no, spec.options as NetdevOptions, this.uplink.fds[0]!));
+    this.portsInUse = Math.max(this.portsInUse, no + 1);
+  }
+
+  async removePort(no: PortNo): Promise<void> {
+    this.ports.get(no)?.close();
+    this.ports.delete(no);
+    await this.graceful();
+  }
+
+  portStatus(no: PortNo): PortStatus | undefined {
+    return this.ports.get(no)?.status();
+  }
+
+  private follow(): void {
+    for (const port of this.ports.values()) port.follow();
+    this.uplink.findLost(this.portsInUse);
+  }
+
+  private sendingIfIndex(no: PortNo): number {
+    const port = this.ports.get(no);
+    return port?.status().state === "up" ? port.ifIndex : 0;
+  }
+
+  // ---- rules ----------------------------------------------------------------------------------------------------------
+
+  program(change: RuleChange): Generation {
+    this.rules.apply(change);
+    for (const { port, rate, header } of change.sampling ?? []) this.setSampling(port, rate, header);
+    for (const { port, up } of change.enabled ?? []) this.ports.get(port)?.enable(up);
+    if (change.limits !== undefined)
+      this.maps.settings[SET_MAX_FLOWS] = Math.min(change.limits.maxFlowsPerPort, 0x7fffffff);
+    for (const { miss, refuse } of change.resume ?? []) this.uplink.resume(miss, refuse ?? 0);
+    this.generation = (this.generation + 1) | 0;
+    return this.generation;
+  }
+
+  /** What `program` does is in force when it returns. */
+  applied(): Generation {
+    return this.generation;
+  }
+
+  private setSampling(port: PortNo, rate: number, header: number): void {
+    const { maps } = this;
+    for (let cpu = 0; cpu < maps.cpus; cpu++) {
+      const at = ((port * maps.cpus + cpu) * STRIPE_WORDS + S_SKIP) * 2;
+      maps.stripes[at] = 1 + Math.floor(Math.random() * (2 * rate - 1));
+      maps.stripes[at + 1] = 0;
+    }
+    maps.ports[(port * PORT_WORDS + P_HEADER) * 2] = Math.min(header, SAMPLE_DATA_BYTES);
+    Atomics.store(maps.ports, (port * PORT_WORDS + P_RATE) * 2, rate);
+  }
+
+  // ---- flows ----------------------------------------------------------------------------------------------------------
+
+  retire(slots: readonly number[]): void {
+    if (slots.length === 0) return;
+    const { u32, i32 } = this.slots;
+    const keys = new Uint8Array(slots.length * KEY_BYTES);
+    const counters = this.maps.counters;
+    slots.forEach((slot, n) => {
+      const at = slot * SLOT_WORDS + SLOT_KEY;
+      keys.set(new Uint8Array(u32.buffer, at * 4, KEY_BYTES), n * KEY_BYTES);
+      Atomics.sub(counters, ((i32[at]! >>> 16) * C.COUNTERS_PER_PORT + C.C_FLOWS) * 2, 1);
+    });
+    deleteElements(this.maps.object.map("flows"), keys, KEY_BYTES, slots.length);
+    this.unlinked.push(...slots);
+    void this.graceful();
+  }
+
+  quiesced(out: number[]): number {
+    const count = this.quiet.length;
+    for (let n = 0; n < count; n++) out[n] = this.quiet[n]!;
+    this.quiet = [];
+    return count;
+  }
+
+  release(slots: readonly number[]): void {
+    for (const slot of slots) releaseSlot(this.slots, this.free, slot);
+  }
+
+  /** Resolves after a grace period that began after this call; slots and action blocks of before it are then free. */
+  private async graceful(): Promise<void> {
+    // One at a time: what came while one was under way needs the next.
+    if (this.grace !== undefined) await this.grace;
+    if (this.grace === undefined) this.grace = this.oneGrace().finally(() => (this.grace = undefined));
+    await this.grace;
+  }
+
+  /** Resolves when no grace period is under way. */
+  async settled(): Promise<void> {
+    while (this.grace !== undefined) await this.grace;
+  }
+
+  private async oneGrace(): Promise<void> {
+    const slots = this.unlinked;
+    this.unlinked = [];
+    const blocks = this.rules.takeOld();
+    await gracePeriodLater();
+    this.quiet = this.quiet.concat(slots);
+    this.rules.free(blocks);
+  }
+
+  // ---- counting -------------------------------------------------------------------------------------------------------
+
+  counters(out: C.CounterSnapshot): C.CounterSnapshot {
+    readCounters(this.maps, this.own, this.portsInUse, (port, which) => this.uplink.pendingOf(port, which), out);
+    return out;
+  }
+
+  unattributed(): Unattributed[] {
+    return readUnattributed(this.maps, this.ownUnattributed.read());
+  }
+
+  // ---- frames -----------------------------------------------------------------------------------------------------------
+
+  inject(frame: Uint8Array, actions: ActionBlock): void {
+    this.injector.send(frame, actions);
+  }
+
+  private takeIn(): void {
+    if (this.isClosing) return;
+    const isAsked = this.uplink.drain();
+    Atomics.store(this.watchState, 0, 0);
+    Atomics.notify(this.watchState, 0);
+    if (isAsked) this.options.onAttention();
+  }
+
+  private moveRecords(): void {
+    const lost = (port: number, counter: number, instead: number): void => {
+      this.own[port * C.COUNTERS_PER_PORT + counter]! += 1;
+      this.own[port * C.COUNTERS_PER_PORT + instead]! -= 1;
+    };
+    const samples = moveRecords(this.maps.samples, this.samples, (port) => lost(port, C.C_SAMPLE_DROPS, C.C_SAMPLES));
+    const notices = moveRecords(this.maps.notices, this.notices, (port) => lost(port, C.C_NOTICES_LOST, C.C_NOTICES));
+    if (samples + notices > 0) this.options.onAttention();
+  }
+
+  /** Everything that was made in the kernel is removed (`keepForwarding` needs pinned maps: README). */
+  async close(): Promise<void> {
+    if (this.isClosing) return;
+    this.isClosing = true;
+    for (const timer of this.timers) clearInterval(timer);
+    const ended = new Promise((resolve) => this.watcher.once("exit", resolve));
+    Atomics.store(this.watchState, 1, 1);
+    Atomics.store(this.watchState, 0, 0);
+    Atomics.notify(this.watchState, 0);
+    const wakeFd = Atomics.load(this.watchState, 2);
+    if (wakeFd > 0) wake(wakeFd);
+    for (const port of this.ports.values()) port.close();
+    this.ports.clear();
+    await ended;
+    if (this.grace !== undefined) await this.grace;
+    this.injector.close();
+    this.uplink.close();
+    this.maps.close();
+  }
+}

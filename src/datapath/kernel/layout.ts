@@ -1,0 +1,76 @@
+/**
+ * The memory that the BPF programs and this process share, beside the flow slots: word offsets in the elements of each
+ * map. bpf/shared.h has the same names and values, bpf/maps.h the maps; shared-numbers.test.ts compares them.
+ *
+ * ```
+ * stripes    port × CPU: 8 u64      what changes with every frame, one cache line, one writer
+ * counters   port: 104 u64          the rest, by C_… of src/shm/counters.ts
+ * ports      port: 8 u64            ifIndex, flags, limits; written here, the notice window there
+ * ups        port: 4 u64            wire packets and bytes sent up for want of a rule, and come back
+ * settings   16 u32                 one element
+ * masks      2 × (32 u32 head, 32 rows of 32 u32: 20 words of mask, its number)     the set in force is SET_MASKS
+ * rules      hash: masked key with the mask's number in its last word → rule index
+ * rule_table rule: 2 u32            generation, first part of its action block
+ * blocks     16 u32 a part          action blocks, immutable while a rule or a running program may point at them
+ * ```
+ */
+/** u64 words of a stripe. */
+export const STRIPE_WORDS = 8;
+export const S_RX_PACKETS = 0;
+export const S_RX_BYTES = 1;
+export const S_TX_PACKETS = 2;
+export const S_TX_BYTES = 3;
+export const S_FORWARDED = 4;
+export const S_FORWARDED_BYTES = 5;
+export const S_SAMPLE_POOL = 6;
+/** Packets until the next sample, signed. */
+export const S_SKIP = 7;
+/** u64 words of a port. */
+export const PORT_WORDS = 8;
+export const P_IFINDEX = 0;
+export const P_FLAGS = 1;
+export const P_MAX_FRAME = 2;
+export const P_RATE = 3;
+export const P_HEADER = 4;
+export const P_NOTICES = 5;
+/** Start of the window in which notices are counted. */
+export const P_WINDOW = 6;
+/** Address of a veth's other end, for frames that go straight there. */
+export const P_PEER_MAC = 7;
+/** Flags of a port: receives; may send; its other end can be handed frames directly. */
+export const PORT_ENABLED = 1;
+export const PORT_UP = 2;
+export const PORT_PEER = 4;
+/** u64 words. */
+export const UP_WORDS = 4;
+export const UP_SENT = 0;
+export const UP_SENT_BYTES = 1;
+export const UP_BACK = 2;
+export const UP_BACK_BYTES = 3;
+/** u32 words. */
+export const SETTING_WORDS = 16;
+export const SET_CPUS = 0;
+export const SET_MISS_IFINDEX = 1;
+export const SET_MASKS = 2;
+export const SET_MAX_FLOWS = 3;
+export const SET_FREE_MASK = 4;
+/** Frames sent up; taken in by the process; how many may be on the way. */
+export const SET_MISSES_SENT = 5;
+export const SET_MISSES_TAKEN = 6;
+export const SET_MISS_ROOM = 7;
+/** Bit n: drop reason n is expected, so nobody is told. */
+export const SET_QUIET_LOW = 8;
+export const SET_QUIET_HIGH = 9;
+/** u32 words. */
+export const MASK_ROW_WORDS = 32;
+export const MASK_ROW_ID = 20;
+/** u32 words of a part. */
+export const BLOCK_WORDS = 16;
+export const MAX_BLOCKS = 65536;
+export const RULE_GEN = 0;
+export const RULE_BLOCK = 1;
+export const FREE_LINE_WORDS = 16;
+export const SAMPLE_DATA_BYTES = 512;
+export const NOTICE_BYTES = 128;
+export const NOTICES_PER_WINDOW = 20;
+export const NOTICE_WINDOW_MS = 100;

@@ -1,0 +1,123 @@
+/** The loaded object and its maps, seen as typed arrays. Sizes follow the flow table's and the host's processors. */
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { DROP_REASONS } from "../../flow/disposition.ts";
+import { COUNTERS_PER_PORT } from "../../shm/counters.ts";
+import { ringWords } from "../../shm/memory.ts";
+import { ringBytes, WordRing } from "../../shm/ring.ts";
+import { FlowSlots, SLOT_BYTES } from "../../shm/slots.ts";
+import { type BpfObject, loadObject } from "../../sys/bpf.ts";
+import { mapMemory, mapRingBuffer, type MappedMemory, type RingBuffer } from "../../sys/bpf-maps.ts";
+import { MAX_MASKS, MAX_PORTS, MAX_RULES } from "../datapath.ts";
+import {
+  BLOCK_WORDS,
+  FREE_LINE_WORDS,
+  MASK_ROW_WORDS,
+  MAX_BLOCKS,
+  PORT_WORDS,
+  SET_CPUS,
+  SET_FREE_MASK,
+  SET_MAX_FLOWS,
+  SET_QUIET_HIGH,
+  SET_QUIET_LOW,
+  SETTING_WORDS,
+  STRIPE_WORDS,
+  UP_WORDS,
+} from "./layout.ts";
+
+/** dist/weir.bpf.o: beside the bundle, or three folders above the compiled tests' modules. */
+export const OBJECT = new URL(
+  import.meta.url.includes("/dist/js/") ? "../../../../weir.bpf.o" : "./weir.bpf.o",
+  import.meta.url,
+);
+
+const RING_BYTES = 2 ** 20;
+/** u32 words of a set of masks: a head of one row, then the rows. */
+export const MASK_SET_WORDS = MASK_ROW_WORDS * (1 + MAX_MASKS);
+
+/** Values of u64 maps are read as pairs of words: `i32` for readCounter (src/shm/slots.ts). */
+export interface KernelMaps {
+  readonly object: BpfObject;
+  readonly cpus: number;
+  readonly slots: FlowSlots;
+  readonly free: WordRing;
+  readonly stripes: Int32Array;
+  readonly counters: Int32Array;
+  readonly ports: Int32Array;
+  readonly ups: Int32Array;
+  readonly settings: Int32Array;
+  readonly masks: Int32Array;
+  readonly ruleTable: Int32Array;
+  readonly blocks: Int32Array;
+  readonly samples: RingBuffer;
+  readonly notices: RingBuffer;
+  /** Let go of all maps; views stay readable and hold zeros. */
+  close(): void;
+}
+
+/** Number of processors that may ever be: "0-3" is four. */
+function possibleCpus(): number {
+  const text = readFileSync("/sys/devices/system/cpu/possible", "utf8").trim();
+  return Number(text.split(/[-,]/).at(-1)) + 1;
+}
+
+/** Load the programs and map their memory. Throws an Error with the cause. */
+export function openMaps(capacity: number): KernelMaps {
+  const cpus = possibleCpus();
+  const freeBytes = ringBytes(ringWords(capacity));
+  const object = loadObject(fileURLToPath(OBJECT), {
+    slots: capacity,
+    flows: capacity,
+    free_slots: freeBytes / (FREE_LINE_WORDS * 4),
+    stripes: MAX_PORTS * cpus,
+  });
+  const mapped: MappedMemory[] = [];
+  const memory = (name: string, bytes: number): ArrayBuffer => {
+    const one = mapMemory(object.map(name), bytes);
+    mapped.push(one);
+    return one.buffer;
+  };
+  const words = (name: string, count: number): Int32Array => new Int32Array(memory(name, count * 4));
+  try {
+    const slots = new FlowSlots(memory("slots", capacity * SLOT_BYTES), capacity);
+    const free = new WordRing(memory("free_slots", freeBytes));
+    const samples = mapRingBuffer(object.map("samples"), RING_BYTES);
+    mapped.push({ buffer: new ArrayBuffer(0), release: samples.release });
+    const notices = mapRingBuffer(object.map("notices"), RING_BYTES);
+    mapped.push({ buffer: new ArrayBuffer(0), release: notices.release });
+    const maps: KernelMaps = {
+      object,
+      cpus,
+      slots,
+      free,
+      stripes: words("stripes", MAX_PORTS * cpus * STRIPE_WORDS * 2),
+      counters: words("counters", MAX_PORTS * COUNTERS_PER_PORT * 2),
+      ports: words("ports", MAX_PORTS * PORT_WORDS * 2),
+      ups: words("ups", MAX_PORTS * UP_WORDS * 2),
+      settings: words("settings", SETTING_WORDS),
+      masks: words("masks", 2 * MASK_SET_WORDS),
+      ruleTable: words("rule_table", MAX_RULES * 2),
+      blocks: words("blocks", MAX_BLOCKS * BLOCK_WORDS),
+      samples,
+      notices,
+      close,
+    };
+    for (let slot = 0; slot < capacity; slot++) free.push(slot);
+    maps.settings[SET_CPUS] = cpus;
+    maps.settings[SET_FREE_MASK] = free.capacity - 1;
+    maps.settings[SET_MAX_FLOWS] = -1;
+    DROP_REASONS.forEach((reason, number) => {
+      if (reason.class === "expected")
+        maps.settings[number < 32 ? SET_QUIET_LOW : SET_QUIET_HIGH]! |= 1 << (number & 31);
+    });
+    return maps;
+  } catch (error) {
+    close();
+    throw error;
+  }
+
+  function close(): void {
+    for (const one of mapped) one.release();
+    object.close();
+  }
+}
