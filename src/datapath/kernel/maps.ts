@@ -102,7 +102,7 @@ export function openMaps(capacity: number): KernelMaps {
       notices,
       close,
     };
-    for (let slot = 0; slot < capacity; slot++) free.push(slot);
+    free.fill(capacity);
     maps.settings[SET_CPUS] = cpus;
     maps.settings[SET_FREE_MASK] = free.capacity - 1;
     maps.settings[SET_MAX_FLOWS] = -1;

@@ -5,7 +5,7 @@
  *
  * Per port, in wire packets:  sent up = back + refused here + lost on the way + pending
  */
-import { CAUSE_MISS_REFUSED, DROP_CPU_BACKLOG, DROP_REASONS, DROPPED } from "../../flow/disposition.ts";
+import { CAUSE_MISS_REFUSED, DROP_CPU_BACKLOG, DROP_REASONS } from "../../flow/disposition.ts";
 import { KEY_VLAN, KEY_WORDS, TCI_PRESENT, TCI_VID } from "../../flow/key.ts";
 import { FACT_L3_BYTES, FACT_L3_OFFSET, FACT_WORDS, parseKey } from "../../flow/parse.ts";
 import { TAG_POP } from "../../pipeline/actions.ts";
@@ -13,19 +13,17 @@ import { receiveBatch } from "../../ports/device/rings.ts";
 import { enqueue, flushSender } from "../../ports/device/send.ts";
 import { createBatch } from "../../ports/port.ts";
 import * as C from "../../shm/counters.ts";
-import type { RecordRing } from "../../shm/ring.ts";
-import { SAMPLE_KIND_DROP } from "../../shm/samples.ts";
+import { RecordRing } from "../../shm/ring.ts";
 import { readCounter } from "../../shm/slots.ts";
 import { OTHER_VLAN, type UnattributedTable } from "../../shm/unattributed.ts";
 import { type Attachment, attachIngress } from "../../sys/bpf-attach.ts";
 import { MAX_PORTS, type Miss } from "../datapath.ts";
 import { monotonicNs } from "../userspace/clock.ts";
+import { takeMisses } from "../userspace/control-side.ts";
 import { createFrame, type Frame, measure } from "../userspace/frame.ts";
 import { Pending } from "../userspace/pending.ts";
-import { createFacts, writeSample } from "../userspace/sampler.ts";
 import { applyTag, undoTag } from "../userspace/tags.ts";
 import {
-  NOTICE_BYTES,
   NOTICE_WINDOW_MS,
   NOTICES_PER_WINDOW,
   SET_MISS_IFINDEX,
@@ -39,12 +37,13 @@ import {
   UP_WORDS,
 } from "./layout.ts";
 import type { KernelMaps } from "./maps.ts";
+import { writeNotice } from "./records.ts";
 import { openPrivateVeth, type PrivateVeth } from "./private-veth.ts";
 
 const BATCH = 256;
+const MISS_WORDS = 1 << 16;
 const TAG_BYTES = 4;
 const MACS_BYTES = 12;
-const NO_SLOT = 0xffffffff;
 
 export class Uplink {
   readonly veth: PrivateVeth;
@@ -54,13 +53,13 @@ export class Uplink {
   /** Counters of what happens in this process; added to the program's. */
   private readonly own: Float64Array;
   private readonly attachment: Attachment;
-  private readonly pending = new Pending();
+  /** Questions to the pipeline. */
+  readonly misses = RecordRing.create(MISS_WORDS);
+  private readonly pending = new Pending(this.misses);
   private readonly batch = createBatch(BATCH);
   private readonly frame = createFrame();
   private readonly key = new Uint32Array(KEY_WORDS);
   private readonly facts = new Int32Array(FACT_WORDS);
-  private readonly sample = createFacts();
-  private readonly questions: Miss[] = [];
   /** By port: wire packets and bytes that ended here; that wait here; what was on the way at the last look. */
   private readonly ended = new Float64Array(MAX_PORTS * 2);
   private readonly waiting = new Float64Array(MAX_PORTS * 2);
@@ -111,11 +110,11 @@ export class Uplink {
       }
       if (count > 0) Atomics.add(maps.settings, SET_MISSES_TAKEN, count);
     }
-    return this.questions.length > 0;
+    return this.misses.peek() >= 0;
   }
 
   questionsUpTo(limit: number): Miss[] {
-    return this.questions.splice(0, limit);
+    return takeMisses(this, limit);
   }
 
   /** The pipeline has answered: send the waiting frames back down, or refuse them. */
@@ -132,11 +131,7 @@ export class Uplink {
       cell = next;
     }
     flushSender(this.veth.sender);
-    for (let cell = first; cell >= 0;) {
-      const next = pending.next(cell);
-      pending.release(cell);
-      cell = next;
-    }
+    pending.releaseAll(first);
   }
 
   /** Wire packets (which = 0) or bytes (1) of a port that are on the way or wait. */
@@ -168,25 +163,13 @@ export class Uplink {
     if (isQuiet) Atomics.store(settings, SET_MISSES_TAKEN, Atomics.load(settings, SET_MISSES_SENT));
   }
 
-  /** The frame in hand has just come: it joins a queue, opens one, or is refused. */
+  /** The frame in hand has just come: it waits for a rule, or is refused. */
   private take(): void {
-    const { pending, key, frame } = this;
+    const { pending, frame } = this;
     this.parse();
-    this.frame.timeNs = monotonicNs();
-    let miss = pending.find(key);
-    if (miss >= 0) {
-      if (pending.add(miss, frame)) this.wait(1);
-      else this.refuse(DROP_CPU_BACKLOG);
-      return;
-    }
-    miss = pending.open(key);
-    if (miss >= 0 && pending.add(miss, frame)) {
-      this.wait(1);
-      this.questions.push({ id: miss, key: key.slice() });
-      return;
-    }
-    if (miss >= 0) pending.close(miss);
-    this.refuse(DROP_CPU_BACKLOG);
+    frame.timeNs = monotonicNs();
+    if (pending.wait(frame, this.key)) this.wait(1);
+    else this.refuse(DROP_CPU_BACKLOG);
   }
 
   /** The key of the frame in hand, as it was received: without the tag that names its port. */
@@ -239,29 +222,19 @@ export class Uplink {
 
   private notice(reason: number): void {
     if (DROP_REASONS[reason]!.class === "expected") return;
-    const { frame, sample, own } = this;
-    const { port } = frame;
+    const { frame, own } = this;
+    const { port, bytes, offset } = frame;
     const nowNs = monotonicNs();
     if (nowNs - this.noticeWindow[port]! >= NOTICE_WINDOW_MS * 1e6) {
       this.noticeWindow[port] = nowNs;
       this.noticeCount[port] = 0;
     }
-    sample.kind = SAMPLE_KIND_DROP;
-    sample.timeNs = nowNs;
-    sample.port = port;
-    sample.segments = frame.packets;
-    sample.wireLength = frame.length - TAG_BYTES;
-    sample.disposition = DROPPED;
-    sample.reason = reason;
-    sample.inTci = this.key[KEY_VLAN]! >>> 16;
-    sample.slot = sample.gen = NO_SLOT;
-    const { bytes, offset } = frame;
-    applyTag(bytes, offset, TAG_POP, 0, 0, false);
-    const length = Math.min(frame.captured - TAG_BYTES, NOTICE_BYTES);
     this.noticeCount[port]! += 1;
+    const lost = port * C.COUNTERS_PER_PORT + C.C_NOTICES_LOST;
+    applyTag(bytes, offset, TAG_POP, 0, 0, false);
     const isKept =
       this.noticeCount[port]! <= NOTICES_PER_WINDOW &&
-      writeSample(this.notices, sample, bytes, offset + TAG_BYTES, length);
+      writeNotice(this.notices, frame, offset + TAG_BYTES, nowNs, own[lost]!, reason, this.key[KEY_VLAN]! >>> 16);
     undoTag(bytes, offset);
     own[port * C.COUNTERS_PER_PORT + (isKept ? C.C_NOTICES : C.C_NOTICES_LOST)]! += 1;
   }

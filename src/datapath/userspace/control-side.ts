@@ -5,7 +5,7 @@ import { type FlowViews, releaseSlot } from "../../shm/memory.ts";
 import type { Miss, Unattributed } from "../datapath.ts";
 
 /** Misses waiting in the ring, oldest first, at most `limit`. */
-export function takeMisses(views: FlowViews, limit: number): Miss[] {
+export function takeMisses(views: Pick<FlowViews, "misses">, limit: number): Miss[] {
   const { misses } = views;
   const taken: Miss[] = [];
   while (taken.length < limit) {

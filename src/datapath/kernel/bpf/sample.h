@@ -64,7 +64,7 @@ __noinline int write_sample(struct __sk_buff *skb, const struct weir_frame *fram
 		return 0;
 	sample->time = bpf_ktime_get_ns();
 	sample->pool = stripe ? stripe->word[S_SAMPLE_POOL] : 0;
-	sample->drops = row->word[C_SAMPLE_DROPS];
+	sample->drops = row->word[kind == SAMPLE_KIND_FLOW ? C_SAMPLE_DROPS : C_NOTICES_LOST];
 	sample->kind = kind;
 	sample->port = port;
 	sample->rate = entry->word[P_RATE];
@@ -96,7 +96,10 @@ static __always_inline void sample_frame(struct __sk_buff *skb, const struct wei
 	if (skip <= 0) {
 		__u64 random = bpf_get_prandom_u32();
 
-		skip = 1 + ((random * (2 * (__u64)rate - 1)) >> 32);
+		/* What a super-packet was beyond its turn counts for the next: the mean stays 1 in `rate` packets. */
+		skip += 1 + ((random * (2 * (__u64)rate - 1)) >> 32);
+		if (skip < 1)
+			skip = 1;
 		ADD(row, write_sample(skb, frame, SAMPLE_KIND_FLOW, outcome) ? C_SAMPLES : C_SAMPLE_DROPS, 1);
 	}
 	stripe->word[S_SKIP] = skip;
