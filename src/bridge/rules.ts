@@ -158,14 +158,11 @@ export class RuleKeeper {
     if (!this.cache.hasRoomFor(this.reader.mask)) return this.refuse();
     const index = this.indexes.take(port, nowNs);
     if (index < 0) return this.refuse();
-    const mask = this.reader.mask.slice();
-    const rule = {
-      index,
-      gen: this.indexes.genOf(index),
-      mask,
-      key: key.map((word, n) => word & mask[n]!),
-      actions: decision.actions,
-    };
+    // Masks are few and rules many: those of one mask share it.
+    const mask = this.cache.sameMask(this.reader.mask) ?? this.reader.mask.slice();
+    const masked = new Uint32Array(key.length);
+    for (let n = 0; n < key.length; n++) masked[n] = key[n]! & mask[n]!;
+    const rule = { index, gen: this.indexes.genOf(index), mask, key: masked, actions: decision.actions };
     this.cache.apply({ add: [rule] });
     this.change.add(rule);
     this.made++;

@@ -116,6 +116,11 @@ export class RuleCache {
     return this.keys.subarray(index * KEY_WORDS, (index + 1) * KEY_WORDS);
   }
 
+  /** The mask of rules in force that has these bits; not a copy. */
+  sameMask(mask: Uint32Array): Uint32Array | undefined {
+    return this.tableFor(mask)?.mask;
+  }
+
   /** Would a rule of this mask find a place? */
   hasRoomFor(mask: Uint32Array): boolean {
     return this.tables.length < this.maxMasks || this.tableFor(mask) !== undefined;

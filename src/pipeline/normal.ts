@@ -192,12 +192,12 @@ function toPort(
   say: Say | undefined,
 ): ActionBlock {
   const { vlan } = destination;
-  const where = `${macText(destination)} was learned on port ${target.name}${inWords(vlan)}`;
+  const where = (): string => `${macText(destination)} was learned on port ${target.name}${inWords(vlan)}`;
   if (target.no === port.no) {
-    say?.({ step: "lookup", text: `${where}, where the frame came from`, verdict: "already there" });
+    say?.({ step: "lookup", text: `${where()}, where the frame came from`, verdict: "already there" });
     return drop(DROP_PORT_LOOPBACK_FILTER);
   }
-  say?.({ step: "lookup", text: where });
+  say?.({ step: "lookup", text: where() });
   const output = carries(target.vlan, vlan) ? outputTo(fields, target, vid, vlan) : undefined;
   if (output === undefined) {
     const text = `port ${target.name}, ${vlanText(target.vlan)}: ${notCarried(target, vlan)}`;

@@ -55,8 +55,8 @@ const PROGRESS_MS = 200;
 const FLUSH_MS = 5000;
 
 /**
- * Datagrams a second: nfcapd with the socket buffer of a default Linux (208 KiB, about 90 datagrams) loses none. The
- * sender's bursts are what would have left in 10 ms.
+ * Datagrams a second: nfcapd with the socket buffer of a default Linux (208 KiB, about 90 datagrams) lost none of 11,701
+ * at this pace on a busy host, and some at twice it. The sender's bursts are what would have left in 10 ms.
  */
 export const DEFAULT_PACE = 5000;
 

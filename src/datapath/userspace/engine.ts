@@ -38,7 +38,7 @@ const NONE = -1;
 
 /** What the thread's owner decides per frame, where it is the same thread (replay, tests). May be set later. */
 export interface EngineHooks {
-  /** Answers a miss at once. Absent: misses go to the ring and their frames wait. */
+  /** Answers a miss at once; its key is lent for the call. Absent: misses go to the ring and their frames wait. */
   resolve?: ((miss: Miss) => RuleChange) | undefined;
   /** Asked before a flow is hit; true = it was due and has been closed, so the frame makes a new one. */
   closeIfDue?: ((slot: number, nowNs: number) => boolean) | undefined;
@@ -350,7 +350,7 @@ export class Engine {
     const { key, own, frame } = this;
     own[entry.base + C.C_MISSES]! += 1;
     if (this.hooks.resolve !== undefined) {
-      const change = this.hooks.resolve({ id: NONE, key: key.slice() });
+      const change = this.hooks.resolve({ id: NONE, key });
       this.apply(change);
       const rule = this.rules.lookup(key);
       if (rule < 0) {
