@@ -35,7 +35,7 @@ const PCP_SHIFT = 13;
 
 const schema = z.strictObject({
   profile: z.enum(PROFILE_NAMES).default("standard"),
-  /** How often the counters of each port are told; 0 = never. */
+  /** How often the counters of each port are told; 0s = never. */
   polling: duration({ min: 0, max: 86_400_000 }).prefault("30s"),
   /** Address by which collectors know this host; its own first one unless given. */
   agent: z.union([z.ipv4(), z.ipv6()]).optional(),

@@ -5,6 +5,7 @@ import { spawnSync } from "node:child_process";
 export const TOOLS = {
   tshark: "tshark",
   nfdump: "nfcapd",
+  "nfdump-sflow": "sfcapd",
   pmacct: "nfacctd",
   "openvswitch-switch": "ovs-vswitchd",
   softflowd: "softflowd",

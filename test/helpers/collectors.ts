@@ -1,5 +1,5 @@
 /**
- * The collectors that users run, as oracles: nfcapd (nfdump) and nfacctd (pmacct) on a free loopback port, with a
+ * The collectors that users run, as oracles: nfcapd and sfcapd (nfdump), nfacctd and sfacctd (pmacct) on a free loopback port, with a
  * temporary folder, stopped by process id. `t.after` stops them where a test fails before `finish`.
  *
  * ```ts
@@ -71,14 +71,24 @@ const READY_MS = 10_000;
 const RECEIVE_BUFFER = 16 << 20;
 
 /** nfcapd. Dates in the result come from `nfdump` in UTC. */
-export async function startNfcapd(
+export function startNfcapd(t: TestContext, options: { ipv6?: boolean } = {}): Promise<RunningCollector<NfcapdResult>> {
+  return startCapd(t, "nfcapd", options);
+}
+
+/** sfcapd: flow samples as flows, packets and bytes multiplied by their rate. */
+export function startSfcapd(t: TestContext): Promise<RunningCollector<NfcapdResult>> {
+  return startCapd(t, "sfcapd", {});
+}
+
+async function startCapd(
   t: TestContext,
-  options: { ipv6?: boolean } = {},
+  tool: "nfcapd" | "sfcapd",
+  options: { ipv6?: boolean },
 ): Promise<RunningCollector<NfcapdResult>> {
   const host = options.ipv6 ? "::1" : "127.0.0.1";
   const folder = temporary(t);
   const port = await freePort(host);
-  const started = start(t, "nfcapd", [
+  const started = start(t, tool, [
     "-w",
     folder,
     `-p${port}`,
@@ -157,16 +167,30 @@ function icmp(typeAndCode: string): number {
 }
 
 /** nfacctd with the print plugin: flows summed by addresses, ports, protocol, TOS and interfaces. */
-export async function startNfacctd(t: TestContext): Promise<RunningCollector<NfacctdResult>> {
+export function startNfacctd(t: TestContext): Promise<RunningCollector<NfacctdResult>> {
+  return startAcctd(t, "nfacctd", {});
+}
+
+/** sfacctd the same way, packets and bytes multiplied by their rate. */
+export function startSfacctd(t: TestContext): Promise<RunningCollector<NfacctdResult>> {
+  return startAcctd(t, "sfacctd", { sfacctd_renormalize: "true" });
+}
+
+async function startAcctd(
+  t: TestContext,
+  tool: "nfacctd" | "sfacctd",
+  more: Readonly<Record<string, string>>,
+): Promise<RunningCollector<NfacctdResult>> {
   const folder = temporary(t);
   const port = await freePort("127.0.0.1");
   const output = join(folder, "flows.csv");
-  const config = join(folder, "nfacctd.conf");
+  const config = join(folder, `${tool}.conf`);
   const settings = {
     daemonize: "false",
-    nfacctd_ip: "127.0.0.1",
-    nfacctd_port: port,
-    nfacctd_pipe_size: RECEIVE_BUFFER,
+    [`${tool}_ip`]: "127.0.0.1",
+    [`${tool}_port`]: port,
+    [`${tool}_pipe_size`]: RECEIVE_BUFFER,
+    ...more,
     plugins: "print",
     plugin_pipe_size: 64 << 20,
     aggregate: "src_host, dst_host, src_port, dst_port, proto, tos, tcpflags, in_iface, out_iface",
@@ -182,7 +206,7 @@ export async function startNfacctd(t: TestContext): Promise<RunningCollector<Nfa
       .map(([key, value]) => `${key}: ${value}\n`)
       .join(""),
   );
-  const started = start(t, "nfacctd", ["-f", config]);
+  const started = start(t, tool, ["-f", config]);
   await bound(port, started);
   return {
     port,
