@@ -146,7 +146,7 @@ test("interfaces: said at the start, when one changes, and every 30 s", () => {
   const names = (message: DecodedMessage): string[] =>
     message.records
       .filter(({ values }) => values[83] !== undefined)
-      .map(({ values }) => `${values[2]} ${text(values[82])}: ${text(values[83])}`);
+      .map(({ values }) => `${values[10]} ${text(values[82])}: ${text(values[83])}`);
   assert.deepEqual(messages().flatMap(names), ["20001 web1: acme/web1 4c4c4544"]);
   const sent = sender.sent.length;
   exporter.tick(moment(5000));

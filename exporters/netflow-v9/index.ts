@@ -10,7 +10,14 @@ import type { Exporter, ExporterEnv, ExporterStatus, ExporterType, Moment } from
 import { INTERFACE_DESCRIPTION, INTERFACE_NAME } from "../../src/wire/ipfix-elements.ts";
 import { Message, NETFLOW_V9, numberTemplates, setText, setUint64 } from "../../src/wire/template.ts";
 import type { Template } from "../../src/wire/template.ts";
-import { EXPORTER_OPTIONS, INTERFACE_OPTIONS, MODE_DETERMINISTIC, MODE_RANDOM, SAMPLING_OPTIONS } from "./options.ts";
+import {
+  EXPORTER_OPTIONS,
+  INTERFACE_OPTIONS,
+  INTERFACE_OPTIONS_NFDUMP,
+  MODE_DETERMINISTIC,
+  MODE_RANDOM,
+  SAMPLING_OPTIONS,
+} from "./options.ts";
 
 /** A datagram leaves at the first tick after this age, so with ticks four times a second within 1 s of its first record. */
 export const FLUSH_AFTER_MS = 500;
@@ -64,6 +71,8 @@ interface Progress {
 class NetflowV9 implements Exporter {
   private readonly env: ExporterEnv;
   private readonly domain: number;
+  /** nfdump 1.7 knows one form of the interface table. */
+  private readonly plain: boolean;
   private readonly rate: number;
   private readonly mode: number;
   private readonly fields: Record<(typeof FAMILIES)[number], ReturnType<typeof flowFields>>;
@@ -100,6 +109,7 @@ class NetflowV9 implements Exporter {
   constructor(options: NetflowV9Options, env: ExporterEnv) {
     this.env = env;
     this.domain = options.sourceId;
+    this.plain = options.profile === "nfdump";
     this.rate = options.sampling?.rate ?? 1;
     this.mode = options.sampling?.mode === "random" ? MODE_RANDOM : MODE_DETERMINISTIC;
     this.nextSequence = env.resume.sequence % TWO_32;
@@ -109,7 +119,7 @@ class NetflowV9 implements Exporter {
       ...[ipv4!, ipv6!, other!].map((elements) => ({ elements })),
       SAMPLING_OPTIONS,
       EXPORTER_OPTIONS,
-      INTERFACE_OPTIONS,
+      this.plain ? INTERFACE_OPTIONS_NFDUMP : INTERFACE_OPTIONS,
     ]);
     const [flows4, flows6, flowsOther, sampling, exporter, ports] = this.templates;
     this.flows = { ipv4: flows4!, ipv6: flows6!, other: flowsOther! };
@@ -234,11 +244,8 @@ class NetflowV9 implements Exporter {
     const { view } = this.control;
     let at = this.placeControl(sampling, now);
     view.setUint32(at, this.domain);
-    view.setUint8(at + 4, 1);
-    view.setUint8(at + 5, this.mode);
-    view.setUint32(at + 6, this.rate);
-    view.setUint32(at + 10, this.rate);
-    view.setUint8(at + 14, this.mode);
+    view.setUint32(at + 4, this.rate);
+    view.setUint8(at + 8, this.mode);
     at = this.placeControl(exporter, now);
     view.setUint32(at, this.domain);
     setUint64(view, at + 4, this.sentBytes);
@@ -248,9 +255,15 @@ class NetflowV9 implements Exporter {
 
   private sayInterface(line: { ifIndex: number; name: string; description: string }, now: Moment): void {
     const at = this.placeControl(this.options.interface, now);
-    this.control.view.setUint32(at, line.ifIndex);
-    setText(this.control, at + 4, INTERFACE_NAME.bytes, line.name);
-    setText(this.control, at + 4 + INTERFACE_NAME.bytes, INTERFACE_DESCRIPTION.bytes, line.description);
+    const { view } = this.control;
+    view.setUint32(at, this.domain);
+    view.setUint32(at + 4, line.ifIndex);
+    if (this.plain) {
+      setText(view, at + 8, INTERFACE_DESCRIPTION.bytes, `${line.name} ${line.description}`.trimEnd());
+      return;
+    }
+    setText(view, at + 8, INTERFACE_NAME.bytes, line.name);
+    setText(view, at + 8 + INTERFACE_NAME.bytes, INTERFACE_DESCRIPTION.bytes, line.description);
   }
 
   private placeControl(template: Template, now: Moment): number {

@@ -1,17 +1,13 @@
 /** Options of NetFlow version 9 (RFC 3954 section 6): what is known of the exporter and its interfaces, not of flows. */
 import * as element from "../../src/wire/ipfix-elements.ts";
 
-/** Told with every template: the sampling that flow records were under. Collectors know the first three, or the others. */
+/**
+ * Told with every template: the sampling that flow records were under. The elements of samplers (48 to 50) are left
+ * out: nfdump 1.7 takes them for a sampler that records have to name.
+ */
 export const SAMPLING_OPTIONS = {
   scopes: 1,
-  elements: [
-    element.SCOPE_SYSTEM,
-    element.SAMPLER_ID,
-    element.SAMPLER_MODE,
-    element.SAMPLER_RANDOM_INTERVAL,
-    element.SAMPLING_INTERVAL,
-    element.SAMPLING_ALGORITHM,
-  ],
+  elements: [element.SCOPE_SYSTEM, element.SAMPLING_INTERVAL, element.SAMPLING_ALGORITHM],
 };
 
 /** Told with every template: what was sent so far. */
@@ -25,12 +21,18 @@ export const EXPORTER_OPTIONS = {
   ],
 };
 
-/** One for each port, by ifIndex. */
+/** One for each port, in the form of Cisco's "option interface-table", which collectors know: the ifIndex is a field. */
 export const INTERFACE_OPTIONS = {
   scopes: 1,
-  elements: [element.SCOPE_INTERFACE, element.INTERFACE_NAME, element.INTERFACE_DESCRIPTION],
+  elements: [element.SCOPE_SYSTEM, element.INGRESS_INTERFACE, element.INTERFACE_NAME, element.INTERFACE_DESCRIPTION],
 };
 
-/** Sampler and sampling modes: 1 deterministic, 2 random (RFC 3954 section 8). */
+/** nfdump 1.7 takes the scope, 10 and 83 for the whole of such a record, whatever else the template names. */
+export const INTERFACE_OPTIONS_NFDUMP = {
+  scopes: 1,
+  elements: [element.SCOPE_SYSTEM, element.INGRESS_INTERFACE, element.INTERFACE_DESCRIPTION],
+};
+
+/** samplingAlgorithm: 1 deterministic, 2 random (RFC 3954 section 8). */
 export const MODE_DETERMINISTIC = 1;
 export const MODE_RANDOM = 2;

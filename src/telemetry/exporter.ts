@@ -77,8 +77,22 @@ export interface HostInfo {
 export interface Sender {
   /** Queue one datagram (the bytes are copied). False: the queue is full; counted as a send error. */
   send(datagram: Uint8Array): boolean;
+  /** Of a connection: raised when it is lost, with all that was queued. What comes after belongs to a new one. */
+  readonly session?: number;
   readonly stats: SenderStats;
 }
+
+/** How datagrams go to a collector. Paths are of PEM files. */
+export type Transport =
+  | { readonly kind: "udp" | "tcp" }
+  | {
+      readonly kind: "tls";
+      readonly ca?: string | undefined;
+      readonly cert?: string | undefined;
+      readonly key?: string | undefined;
+      /** Name in the collector's certificate, where it is not the collector's. */
+      readonly serverName?: string | undefined;
+    };
 
 export interface SenderStats {
   /** As configured, with the port: "127.0.0.1:2055". */
@@ -146,4 +160,6 @@ export interface ExporterType<Options = any> {
   identity?(options: Options): string;
   /** Local address that datagrams leave from, where the options name one. */
   source?(options: Options): string | undefined;
+  /** UDP unless told otherwise. */
+  transport?(options: Options): Transport;
 }

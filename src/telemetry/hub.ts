@@ -15,6 +15,7 @@ import { Feed } from "./feed.ts";
 import type { ExporterSpec, ExporterView, FeedSource } from "./feed.ts";
 import { udpSender } from "./sender.ts";
 import type { UdpSender, UdpSenderOptions } from "./sender.ts";
+import { streamSender } from "./stream-sender.ts";
 
 export type { ExporterSpec, ExporterView } from "./feed.ts";
 
@@ -45,7 +46,7 @@ export interface HubOptions {
   readonly events?: EventBus;
   /** Datagrams per second and collector, 0 = no limit. */
   readonly pace?: number;
-  /** udpSender unless given. */
+  /** For UDP; udpSender unless given. */
   readonly sender?: (collector: { host: string; port: number }, options: UdpSenderOptions) => UdpSender;
   /** Each drop notice and each counter snapshot, for the drop table. */
   readonly onNotice?: (notice: Sample, bridge: string, now: Moment) => void;
@@ -96,11 +97,12 @@ export class Hub {
     if (this.feeds.has(spec.name)) throw new Error(`there already is an exporter ${spec.name}`);
     const { options } = this;
     const collectors = spec.collectors.map((text) => parseCollector(text, type.defaultPort));
-    const make = options.sender ?? udpSender;
     const source = type.source?.(spec.options);
-    const senders = collectors.map((collector) =>
-      make(collector, { source, pace: options.pace ?? 0, now: options.now }),
-    );
+    const transport = type.transport?.(spec.options) ?? { kind: "udp" };
+    const senders = collectors.map((collector) => {
+      if (transport.kind !== "udp") return streamSender(collector, { source, transport, now: options.now });
+      return (options.sender ?? udpSender)(collector, { source, pace: options.pace ?? 0, now: options.now });
+    });
     let feed: Feed;
     try {
       feed = new Feed(spec, type, {

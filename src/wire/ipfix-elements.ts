@@ -1,10 +1,8 @@
 /**
  * Information elements, as NetFlow version 9 (RFC 3954 section 8) and IPFIX (IANA "IPFIX Information Elements") number
- * them: below 128 both registries say the same. Lengths are those Weir writes, in bytes; VARIABLE is IPFIX only.
+ * them: below 128 both registries say the same. Lengths are those Weir writes, in bytes: strings have
+ * a fixed one, are cut where they are longer, and filled with zeros.
  */
-
-/** The length that announces a string which carries its own (RFC 7011 section 7). */
-export const VARIABLE = 0xffff;
 
 export interface Element {
   readonly id: number;
@@ -40,9 +38,6 @@ export const SAMPLING_ALGORITHM = element(35, "samplingAlgorithm", 1);
 export const EXPORTED_OCTET_TOTAL_COUNT = element(40, "exportedOctetTotalCount", 8);
 export const EXPORTED_MESSAGE_TOTAL_COUNT = element(41, "exportedMessageTotalCount", 8);
 export const EXPORTED_FLOW_RECORD_TOTAL_COUNT = element(42, "exportedFlowRecordTotalCount", 8);
-export const SAMPLER_ID = element(48, "samplerId", 1);
-export const SAMPLER_MODE = element(49, "samplerMode", 1);
-export const SAMPLER_RANDOM_INTERVAL = element(50, "samplerRandomInterval", 4);
 export const SOURCE_MAC_ADDRESS = element(56, "sourceMacAddress", 6);
 export const VLAN_ID = element(58, "vlanId", 2);
 export const IP_VERSION = element(60, "ipVersion", 1);
@@ -56,6 +51,7 @@ export const DROPPED_PACKET_DELTA_COUNT = element(133, "droppedPacketDeltaCount"
 export const FLOW_END_REASON = element(136, "flowEndReason", 1);
 export const ICMP_TYPE_CODE_IPV6 = element(139, "icmpTypeCodeIPv6", 2);
 export const EXPORTING_PROCESS_ID = element(144, "exportingProcessId", 4);
+export const OBSERVATION_DOMAIN_ID = element(149, "observationDomainId", 4);
 export const FLOW_START_MILLISECONDS = element(152, "flowStartMilliseconds", 8);
 export const FLOW_END_MILLISECONDS = element(153, "flowEndMilliseconds", 8);
 export const NOT_SENT_FLOW_TOTAL_COUNT = element(166, "notSentFlowTotalCount", 8);
@@ -64,17 +60,15 @@ export const DOT1Q_VLAN_ID = element(243, "dot1qVlanId", 2);
 export const DOT1Q_PRIORITY = element(244, "dot1qPriority", 1);
 export const DOT1Q_CUSTOMER_VLAN_ID = element(245, "dot1qCustomerVlanId", 2);
 export const ETHERNET_TYPE = element(256, "ethernetType", 2);
-export const SELECTOR_ID = element(302, "selectorId", 8);
 export const SELECTOR_ALGORITHM = element(304, "selectorAlgorithm", 2);
 export const SAMPLING_PACKET_INTERVAL = element(305, "samplingPacketInterval", 4);
 export const SAMPLING_PACKET_SPACE = element(306, "samplingPacketSpace", 4);
 export const SAMPLING_SIZE = element(309, "samplingSize", 4);
 export const SAMPLING_POPULATION = element(310, "samplingPopulation", 4);
-/** The VM behind an interface. */
-export const VIRTUAL_STATION_UUID = element(349, "virtualStationUUID", VARIABLE);
-export const VIRTUAL_STATION_NAME = element(350, "virtualStationName", VARIABLE);
+/** The VM behind an interface; its id as text, as the host's configuration has it. */
+export const VIRTUAL_STATION_UUID = element(349, "virtualStationUUID", 36);
+export const VIRTUAL_STATION_NAME = element(350, "virtualStationName", 32);
 export const LAYER2_OCTET_DELTA_COUNT = element(352, "layer2OctetDeltaCount", 8);
 
-/** Scopes of NetFlow v9 options (RFC 3954 section 6.1): numbers of their own. */
+/** A scope of NetFlow v9 options (RFC 3954 section 6.1): its number is no element's. */
 export const SCOPE_SYSTEM = element(1, "System", 4);
-export const SCOPE_INTERFACE = element(2, "Interface", 4);

@@ -13,7 +13,6 @@
  * An element with a PEN has the top bit of its number set, and the PEN behind its length (IPFIX only). Pure: no clock,
  * no socket; a message is filled in one preallocated buffer.
  */
-import { VARIABLE } from "./ipfix-elements.ts";
 import type { Element } from "./ipfix-elements.ts";
 
 export interface Dialect {
@@ -43,7 +42,7 @@ export interface Template {
   /** Of options: how many of the first elements are the scope; 0 = a template of flows. */
   readonly scopes: number;
   readonly elements: readonly Element[];
-  /** Of one record; a VARIABLE element counts nothing. */
+  /** Of one record. */
   readonly bytes: number;
 }
 
@@ -57,7 +56,7 @@ export function numberTemplates(layouts: readonly { elements: readonly Element[]
     let id = FIRST_TEMPLATE_ID + (fingerprint(elements, scopes) % (0xffff - FIRST_TEMPLATE_ID));
     while (taken.has(id)) id = id === 0xffff ? FIRST_TEMPLATE_ID : id + 1;
     taken.add(id);
-    const bytes = elements.reduce((sum, each) => sum + (each.bytes === VARIABLE ? 0 : each.bytes), 0);
+    const bytes = elements.reduce((sum, each) => sum + each.bytes, 0);
     return { id, scopes, elements, bytes };
   });
 }
@@ -211,16 +210,8 @@ export function setUint64(view: DataView, at: number, value: number): void {
 const encoder = new TextEncoder();
 
 /** Text in a field of fixed length, cut between characters and filled with zeros. */
-export function setText(message: Message, at: number, bytes: number, text: string): void {
-  const target = message.bytes.subarray(at, at + bytes);
+export function setText(view: DataView, at: number, bytes: number, text: string): void {
+  const target = new Uint8Array(view.buffer, view.byteOffset + at, bytes);
   const { written } = encoder.encodeInto(text, target);
   target.fill(0, written);
-}
-
-/** Text as a variable-length field is written: at most 254 bytes, its length before it (RFC 7011 section 7). */
-export function variableText(text: string): Uint8Array {
-  const field = new Uint8Array(255);
-  const { written } = encoder.encodeInto(text, field.subarray(1));
-  field[0] = written;
-  return field.subarray(0, 1 + written);
 }
