@@ -3,7 +3,7 @@
  * src/flow/elements.ts, bytes those of src/wire/template.ts; README.md has the table.
  */
 import { ownerText } from "../../src/flow/attachment.ts";
-import { FAMILIES, familyOf, flowFields, writeFlow } from "../../src/flow/elements.ts";
+import { FAMILIES, familyOf, flowFields, SAMPLER, writeFlow } from "../../src/flow/elements.ts";
 import type { Family, FlowField } from "../../src/flow/elements.ts";
 import type { RecordBatch, RecordCursor } from "../../src/shm/log.ts";
 import type {
@@ -212,9 +212,9 @@ class Ipfix implements Exporter {
     const { control, about, rate } = this;
     const { view } = control;
     let at = control.place(about.sampling.id, about.sampling.bytes);
-    view.setUint32(at, this.options.observationDomainId);
-    view.setUint16(at + 4, this.options.sampling?.mode === "random" ? RANDOM_N_OUT_OF_N : SYSTEMATIC_COUNT_BASED);
-    [1, rate - 1, 1, rate].forEach((value, n) => view.setUint32(at + 6 + 4 * n, value));
+    setUint64(view, at, SAMPLER);
+    view.setUint16(at + 8, this.options.sampling?.mode === "random" ? RANDOM_N_OUT_OF_N : SYSTEMATIC_COUNT_BASED);
+    [1, rate - 1, 1, rate].forEach((value, n) => view.setUint32(at + 10 + 4 * n, value));
     at = control.place(about.exporter.id, about.exporter.bytes);
     view.setUint32(at, this.options.observationDomainId);
     const { sentBytes, sentMessages, sentRecords, refusedRecords, refusedPackets } = stream;

@@ -3,13 +3,13 @@ import * as element from "../../src/wire/ipfix-elements.ts";
 import type { Element } from "../../src/wire/ipfix-elements.ts";
 
 /**
- * RFC 5477: how the packets behind the flow records were selected. Of the whole domain: a selectorId as scope
- * would have to be in every record. 34 is left out, nfdump 1.7 takes it for the same as 306.
+ * RFC 5477: how the packets behind the flow records were selected. There is one selector, so that
+ * records need not name it. 34 is left out: nfdump 1.7 takes it for the same as 306.
  */
 export const SAMPLING_OPTIONS = {
   scopes: 1,
   elements: [
-    element.OBSERVATION_DOMAIN_ID,
+    element.SELECTOR_ID,
     element.SELECTOR_ALGORITHM,
     element.SAMPLING_PACKET_INTERVAL,
     element.SAMPLING_PACKET_SPACE,

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { ownerText } from "../../src/flow/attachment.ts";
-import { FAMILIES, familyOf, flowFields, writeFlow } from "../../src/flow/elements.ts";
+import { FAMILIES, familyOf, flowFields, SAMPLER, writeFlow } from "../../src/flow/elements.ts";
 import type { RecordBatch, RecordCursor } from "../../src/shm/log.ts";
 import type { Exporter, ExporterEnv, ExporterStatus, ExporterType, Moment } from "../../src/telemetry/exporter.ts";
 import { INTERFACE_DESCRIPTION, INTERFACE_NAME } from "../../src/wire/ipfix-elements.ts";
@@ -244,8 +244,9 @@ class NetflowV9 implements Exporter {
     const { view } = this.control;
     let at = this.placeControl(sampling, now);
     view.setUint32(at, this.domain);
-    view.setUint32(at + 4, this.rate);
-    view.setUint8(at + 8, this.mode);
+    view.setUint8(at + 4, SAMPLER);
+    view.setUint8(at + 5, this.mode);
+    view.setUint32(at + 6, this.rate);
     at = this.placeControl(exporter, now);
     view.setUint32(at, this.domain);
     setUint64(view, at + 4, this.sentBytes);

@@ -7,7 +7,7 @@ import * as element from "../../src/wire/ipfix-elements.ts";
  */
 export const SAMPLING_OPTIONS = {
   scopes: 1,
-  elements: [element.SCOPE_SYSTEM, element.SAMPLING_INTERVAL, element.SAMPLING_ALGORITHM],
+  elements: [element.SCOPE_SYSTEM, element.SAMPLER_ID, element.SAMPLER_MODE, element.SAMPLER_RANDOM_INTERVAL],
 };
 
 /** Told with every template: what was sent so far. */

@@ -75,7 +75,7 @@ export function writeFlow(fields: readonly FlowField[], view: DataView, start: n
  */
 export function flowFields(version: 9 | 10, family: Family, rate: number): FlowField[] {
   const times = version === 9 ? UPTIMES : UNIX_TIMES;
-  const sampling = version === 9 ? [number32(element.SAMPLING_INTERVAL, rate)] : samplingFields(rate);
+  const sampling = samplingFields(version, rate);
   if (family === "other") return [...times, ...COUNTERS, ...INTERFACES, ...ETHERNET, ...ENDS, ...sampling];
   const tcpBits = version === 9 ? { ...TCP_BITS, bytes: 1, write: writeTcpBits8 } : TCP_BITS;
   const addresses = family === "ipv4" ? IPV4 : IPV6;
@@ -192,13 +192,17 @@ function writeTcpBits8(view: DataView, at: number, record: RecordCursor): void {
   view.setUint8(at, tcpBitsOf(record));
 }
 
-/** In the record itself: some collectors read only this, others only options. */
-function samplingFields(rate: number): FlowField[] {
-  return [
-    number32(element.SAMPLING_INTERVAL, rate),
-    number32(element.SAMPLING_PACKET_INTERVAL, 1),
-    number32(element.SAMPLING_PACKET_SPACE, rate - 1),
-  ];
+/** The one sampler, or selector, that options describe. */
+export const SAMPLER = 1;
+
+/** In the record itself, for some collectors read only this; others only options, by a sampler that the record names. */
+function samplingFields(version: 9 | 10, rate: number): FlowField[] {
+  const interval = number32(element.SAMPLING_INTERVAL, rate);
+  const sampler =
+    version === 9
+      ? field(element.SAMPLER_ID, (view, at) => view.setUint8(at, SAMPLER))
+      : field(element.SELECTOR_ID, (view, at) => setUint64(view, at, SAMPLER));
+  return rate > 1 ? [interval, sampler] : [interval];
 }
 
 function writeOuterVlan(view: DataView, at: number, { u32, w }: RecordCursor): void {
