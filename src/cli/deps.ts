@@ -33,6 +33,7 @@ export interface DemoOptions {
 export interface ReplayOptions {
   readonly files: readonly string[];
   readonly netflow: readonly string[];
+  readonly ipfix?: readonly string[];
   readonly sflow?: readonly string[];
   readonly config?: string;
   readonly ports: "by-mac" | "single";

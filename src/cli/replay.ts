@@ -8,6 +8,7 @@ import { bytes, count } from "./render/units.ts";
 
 interface Options {
   readonly netflow: string[];
+  readonly ipfix: string[];
   readonly sflow: string[];
   readonly config?: string;
   readonly ports: "by-mac" | "single";
@@ -41,6 +42,7 @@ async function replay(files: string[], options: Options, deps: Deps): Promise<vo
   const result = await deps.engine.replay({
     files,
     netflow: options.netflow,
+    ipfix: options.ipfix,
     sflow: options.sflow,
     ports: options.ports,
     speed: options.speed,
@@ -62,6 +64,7 @@ export function register(program: Command, deps: Deps): void {
     .description("capture files (pcap, pcapng) through the same engine, at their own time")
     .argument("<files...>", "captures, one after the other")
     .option("--netflow <host:port>", "export NetFlow v5 there; again for more collectors", collect, [])
+    .option("--ipfix <host:port>", "export IPFIX there; again for more collectors", collect, [])
     .option("--sflow <host:port>", "export sFlow there; again for more collectors", collect, [])
     .option("--sampling <n>", "sample 1 in n frames, 0 = off; 400 with --sflow unless given")
     .option("--config <file>", "timeouts, tenants and exporters from this configuration")

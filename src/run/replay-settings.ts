@@ -36,6 +36,7 @@ const EVERYTHING: VlanConfig = { mode: "nativeTagged", tag: 1, trunks: "all" };
 const FIRST_IFINDEX = 20_001;
 
 const NETFLOW = "netflow-v5";
+const IPFIX = "ipfix";
 const SFLOW = "sflow";
 /** Where `--sflow` is given and no rate. */
 const SFLOW_RATE = 400;
@@ -65,6 +66,7 @@ export async function replaySettings(options: ReplayOptions, registries: Registr
   }
   for (const [kind, collectors] of [
     [NETFLOW, options.netflow],
+    [IPFIX, options.ipfix ?? []],
     [SFLOW, options.sflow ?? []],
   ] as const) {
     if (collectors.length === 0) continue;
