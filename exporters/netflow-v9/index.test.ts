@@ -111,7 +111,7 @@ test("seconds and SysUptime of every header give one boot time, and no Last is i
   exporter.flush(moment(wrap + 6000));
   const seen = messages();
   for (const message of seen) {
-    const elapsed = (message.uptimeMs - ((message.unixSeconds * 1000 - TEST_BOOT_MS) % wrap) + wrap) % wrap;
+    const elapsed = (message.uptimeMs - ((1000 + message.unixSeconds * 1000 - TEST_BOOT_MS) % wrap) + wrap) % wrap;
     assert.equal(elapsed, 0);
     for (const { values } of flowRecords(message)) assert.ok((message.uptimeMs - Number(values[21])) >>> 0 < 2000);
   }

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { ownerText } from "../../src/flow/attachment.ts";
-import { FAMILIES, familyOf, flowFields, SAMPLER, writeFlow } from "../../src/flow/elements.ts";
+import { FAMILIES, familyOf, flowFields, SAMPLER, SYS_UPTIME_AT_BOOT_MS, writeFlow } from "../../src/flow/elements.ts";
 import type { RecordBatch, RecordCursor } from "../../src/shm/log.ts";
 import type { Exporter, ExporterEnv, ExporterStatus, ExporterType, Moment } from "../../src/telemetry/exporter.ts";
 import { INTERFACE_DESCRIPTION, INTERFACE_NAME } from "../../src/wire/ipfix-elements.ts";
@@ -204,7 +204,12 @@ class NetflowV9 implements Exporter {
   private emit(message: Message, bootMs: number, uptimeMs: number): void {
     const boot = Math.floor(bootMs);
     const seconds = Math.max(0, Math.ceil((boot + Math.floor(uptimeMs)) / 1000));
-    const bytes = message.finish(seconds, seconds * 1000 - boot, this.nextSequence, this.domain);
+    const bytes = message.finish(
+      seconds,
+      SYS_UPTIME_AT_BOOT_MS + seconds * 1000 - boot,
+      this.nextSequence,
+      this.domain,
+    );
     for (const collector of this.env.collectors) collector.send(bytes);
     this.nextSequence = (this.nextSequence + 1) % TWO_32;
     this.sentDatagrams++;

@@ -100,9 +100,12 @@ const count = (of: Element, offset: number): FlowField =>
   field(of, (view, at, { f64, f }) => setUint64(view, at, f64[f + offset]!));
 const number32 = (of: Element, value: number): FlowField => field(of, (view, at) => view.setUint32(at, value));
 
+/** What SysUptime is at boot: nfdump 1.7 takes a First or Last of 0 for none. */
+export const SYS_UPTIME_AT_BOOT_MS = 1000;
+
 /** Whole ms of uptime and of boot are cut each by itself, so that all protocols date a packet alike. */
 const uptime = (of: Element, offset: number): FlowField =>
-  field(of, (view, at, { f64, f }) => view.setUint32(at, Math.floor(f64[f + offset]!)));
+  field(of, (view, at, { f64, f }) => view.setUint32(at, SYS_UPTIME_AT_BOOT_MS + Math.floor(f64[f + offset]!)));
 const unixTime = (of: Element, offset: number): FlowField =>
   field(of, (view, at, { f64, f }) =>
     setUint64(view, at, Math.floor(f64[f + REC_BOOT_MS]!) + Math.floor(f64[f + offset]!)),
