@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import type { Deps } from "./deps.ts";
 import { BadNews, errorLines, EXIT_OK, EXIT_USAGE, explain } from "./errors.ts";
 import * as check from "./check.ts";
+import * as decode from "./decode.ts";
 import * as demo from "./demo.ts";
 import * as init from "./init.ts";
 import * as monitor from "./monitor.ts";
@@ -28,6 +29,7 @@ const COMMANDS = [
   top,
   monitor,
   trace,
+  decode,
   port,
   reload,
   check,
