@@ -282,7 +282,7 @@ function answer(running: Running, view: BridgeView, key: Uint32Array, invented: 
     key,
     invented,
     sampling: port?.config.sampling?.rate ?? bridge.config.sampling.rate,
-    recordExporters: running.exporters().map((exporter) => exporter.name),
+    recordExporters: running.exporters().flatMap(({ name, sampling }) => (sampling === undefined ? name : [])),
     rule: bridge.rules.cache.lookup(key),
     ifIndex: (name) => bridge.port(name)?.ifIndex ?? 0,
   });

@@ -19,6 +19,7 @@ import { trace, type Trace } from "../pipeline/trace.ts";
 import { C_PENDING, CounterSnapshot } from "../shm/counters.ts";
 import type { RecordLog } from "../shm/log.ts";
 import type { PortInfo } from "../telemetry/exporter.ts";
+import { AdaptiveSampling } from "./adaptive.ts";
 import { audit, type Audit } from "./audit.ts";
 import { MacMoves } from "./moves.ts";
 import { portInfo, snapshotPort, type PortEntry } from "./port-book.ts";
@@ -71,6 +72,7 @@ export class Bridge {
   private flows: FlowsConfig;
   private readonly options: BridgeOptions;
   private readonly moves = new MacMoves();
+  private readonly adaptive = new AdaptiveSampling();
   private readonly scratch = new CounterSnapshot(MAX_PORTS);
   private secondNs = -Infinity;
   /** Changes of configuration run one after the other. */
@@ -151,6 +153,8 @@ export class Bridge {
       // A capture's ports have no devices that could change.
       if (this.options.exact !== true && this.keeper.poll()) this.refresh();
     }
+    const sampling = this.adaptive.look(() => this.counters(), nowNs);
+    if (sampling.length > 0) this.datapath.program({ sampling });
     this.tellMoves(nowNs);
     return missed || this.rules.busy;
   }
@@ -336,13 +340,8 @@ export class Bridge {
   }
 
   private programSampling(): void {
-    const { sampling } = this.current;
-    this.datapath.program({
-      sampling: this.keeper.book
-        .present()
-        .filter((entry) => entry.attached)
-        .map(({ no, config }) => ({ port: no, rate: config.sampling?.rate ?? sampling.rate, header: sampling.header })),
-    });
+    const ports = this.keeper.book.present().filter((entry) => entry.attached);
+    this.datapath.program({ sampling: this.adaptive.plan(this.current.sampling, ports) });
   }
 
   /** A new snapshot; every rule is decided again in the turns that follow. */

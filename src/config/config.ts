@@ -37,7 +37,8 @@ export interface BridgeConfig {
   readonly macTableSize: number;
   readonly dropMalformed: boolean;
   /** 1 in `rate` frames per ingress port, 0 = off; `header` bytes of each. */
-  readonly sampling: { readonly rate: number; readonly header: number };
+  /** 1 in `rate` packets of each port, `header` bytes; `ceiling`: samples a second of a port above which it is fewer, 0 = none. */
+  readonly sampling: { readonly rate: number; readonly header: number; readonly ceiling?: number | undefined };
   readonly ports: readonly PortConfig[];
 }
 
@@ -52,7 +53,7 @@ export interface PortConfig {
   readonly owner?: Owner;
   readonly ifIndex?: number;
   /** 1 in N on this port instead of the bridge's. */
-  readonly sampling?: { readonly rate: number };
+  readonly sampling?: { readonly rate?: number | undefined; readonly ceiling?: number | undefined };
   readonly enabled: boolean;
   /** What the port type's own schema made of the other keys. */
   readonly options: unknown;

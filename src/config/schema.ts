@@ -76,6 +76,8 @@ const owner = z.strictObject({
 });
 
 const samplingRate = () => z.int().min(0).max(1_000_000_000);
+/** Samples a second of a port, 0 = no ceiling: then the rate follows the traffic. */
+const samplingCeiling = () => z.int().min(0).max(1_000_000);
 
 /** The keys that every port has; the others belong to its type. */
 export const portCommon = z.object({
@@ -85,7 +87,7 @@ export const portCommon = z.object({
   owner: owner.optional(),
   /** Overrides the number given by identity.json (RFC 2863 InterfaceIndex; NetFlow v5 has 16 bits, 65535 is "several"). */
   ifIndex: z.int().min(1).max(65534).optional(),
-  sampling: z.strictObject({ rate: samplingRate() }).optional(),
+  sampling: z.strictObject({ rate: samplingRate().optional(), ceiling: samplingCeiling().optional() }).optional(),
   enabled: z.boolean().default(true),
 });
 
@@ -111,7 +113,11 @@ export const bridgeSchema = z.strictObject({
   macTableSize: z.int().min(16).max(1_048_576).default(8192),
   dropMalformed: z.boolean().default(false),
   sampling: z
-    .strictObject({ rate: samplingRate().default(400), header: z.int().min(14).max(512).default(128) })
+    .strictObject({
+      rate: samplingRate().default(400),
+      header: z.int().min(14).max(512).default(128),
+      ceiling: samplingCeiling().optional(),
+    })
     .prefault({}),
   ports: z.array(z.looseObject(portCommon.shape)).max(MAX_PORTS).default([]),
   mirrors: notYet("mirrors are"),

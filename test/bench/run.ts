@@ -14,6 +14,7 @@ import { tcp } from "./p6-tcp.ts";
 import { captureFiles } from "./p7-captures.ts";
 import { held } from "./p10-held.ts";
 import { engine } from "./p12-engine.ts";
+import { sampling } from "./p-sampling.ts";
 import { machine, markdown, type Machine, type Result } from "./table.ts";
 
 interface Part {
@@ -28,6 +29,7 @@ const PARTS: readonly Part[] = [
   { name: "tcp", run: tcp, needs: [...BED, "iperf3"] },
   { name: "held", run: held, needs: ["gcc", "ip", "tc", "ping"] },
   { name: "engine", run: engine, needs: [] },
+  { name: "sampling", run: sampling, needs: [] },
   { name: "captures", run: captureFiles, needs: ["gcc", "softflowd", "nfpcapd", "nfcapd", "nfdump", "tshark"] },
 ];
 
