@@ -104,9 +104,7 @@ const MAX_PORTS = 1023;
 
 export const bridgeSchema = z.strictObject({
   name: name(15),
-  datapath: words(["auto", "userspace"], ["kernel"], "not available in this version; write auto or userspace").default(
-    "auto",
-  ),
+  datapath: z.enum(["auto", "kernel", "userspace"]).default("auto"),
   mode: words(["switch"], ["observe"], "not available in this version; write switch").default("switch"),
   failMode: z.enum(["standalone", "secure"]).default("standalone"),
   macAging: duration({ min: 1000, max: 1_000_000_000 }).prefault("300s"),

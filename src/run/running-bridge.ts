@@ -4,13 +4,12 @@ import { BridgeView } from "../bridge/views/bridge-view.ts";
 import type { Breath } from "../bridge/views/flow-rates.ts";
 import type { BridgeConfig, FlowsConfig } from "../config/config.ts";
 import type { Identity } from "../config/identity.ts";
-import { MAX_PORTS } from "../datapath/datapath.ts";
-import { UserspaceDatapath } from "../datapath/userspace/index.ts";
 import type { Boot } from "../flow/record.ts";
 import { COUNT_PACKETS } from "../flow/totals.ts";
 import { RecordLog } from "../shm/log.ts";
 import type { EventBus } from "../telemetry/events.ts";
 import type { Hub } from "../telemetry/hub.ts";
+import { openDatapath } from "./open-datapath.ts";
 import { expandTemplates, type PortTypes } from "./effective.ts";
 
 /** Records that every exporter may lag behind: 16 MiB, a flush of 65,536 flows at once. */
@@ -43,10 +42,8 @@ export interface RunningBridge {
 /** Make a bridge and hand it to the hub; its ports come with `bridge.start()`. */
 export function createBridge(config: BridgeConfig, types: PortTypes, env: RunningBridgeEnv): RunningBridge {
   const { flows, identity, now } = env;
-  const datapath = new UserspaceDatapath({
+  const { datapath, why: datapathWhy } = openDatapath(config, {
     capacity: flows.max,
-    ports: MAX_PORTS,
-    bridge: config.name,
     baseDir: env.baseDir,
     onAttention: env.onAttention,
     onFailure: env.onFailure,
@@ -74,8 +71,6 @@ export function createBridge(config: BridgeConfig, types: PortTypes, env: Runnin
     notices: datapath.notices,
     counters: () => bridge.counters(),
   });
-  const datapathWhy =
-    config.datapath === "auto" ? "auto: this version has no kernel datapath" : "as the configuration says";
   const view = new BridgeView({ bridge, datapathWhy, startedMs: now(), breath: env.breath });
   return { bridge, view, config, expanded };
 }

@@ -72,13 +72,25 @@ export function weirHome(t: TestContext): WeirHome {
     socket,
     write(content) {
       // JSON is YAML.
-      const whole = { host: { stateDir }, api: { socket }, ...(content as object) };
+      const whole = onAskedDatapath({ host: { stateDir }, api: { socket }, ...(content as object) });
       writeFileSync(config, typeof content === "string" ? content : JSON.stringify(whole, undefined, 2));
     },
     run,
     ok,
     json: (...args) => JSON.parse(ok(...args, "--json")),
   };
+}
+
+/**
+ * WEIR_TEST_DATAPATH=kernel runs these tests on that datapath where their ports allow: bridges whose configuration says
+ * nothing, with netdev ports only.
+ */
+function onAskedDatapath(whole: object): object {
+  const datapath = process.env.WEIR_TEST_DATAPATH;
+  const { bridges } = whole as { bridges?: { ports?: { type: string }[] }[] };
+  if (datapath === undefined || bridges === undefined) return whole;
+  const isFit = (ports: { type: string }[] = []): boolean => ports.every(({ type }) => type === "netdev");
+  return { ...whole, bridges: bridges.map((bridge) => (isFit(bridge.ports) ? { datapath, ...bridge } : bridge)) };
 }
 
 /** Start `weir run` on what was written to `home`, and wait until its API says that it is ready. */
