@@ -12,7 +12,17 @@ import { deleteElement, updateElement } from "../../sys/bpf-maps.ts";
 import { findPeer, type Link, linkSpeed } from "../../sys/links.ts";
 import { setPromiscuous } from "../../sys/packet-socket.ts";
 import { ETH_HEADER_BYTES } from "../../wire/ethernet.ts";
-import { P_FLAGS, P_IFINDEX, P_MAX_FRAME, P_PEER_MAC, PORT_ENABLED, PORT_PEER, PORT_UP, PORT_WORDS } from "./layout.ts";
+import {
+  DIRECT_PORTS,
+  P_FLAGS,
+  P_IFINDEX,
+  P_MAX_FRAME,
+  P_PEER_MAC,
+  PORT_ENABLED,
+  PORT_PEER,
+  PORT_UP,
+  PORT_WORDS,
+} from "./layout.ts";
 import type { KernelMaps } from "./maps.ts";
 
 export interface KernelPort {
@@ -54,6 +64,13 @@ export function openKernelPort(maps: KernelMaps, no: number, options: NetdevOpti
     if (!found.ethernet) throw new Error(`${found.name} is not an Ethernet device`);
   }
 
+  /** The program's way from a device to its port; 0: none. */
+  function mark(index: number, port: number): void {
+    if (index < DIRECT_PORTS) Atomics.store(maps.directPorts, index * 2, port);
+    else if (port !== 0) updateElement(portOf, bytesOf(index), bytesOf(port), `port of device ${index}`);
+    else deleteElement(portOf, bytesOf(index));
+  }
+
   function attach(found: Link): void {
     try {
       refuse(found);
@@ -70,11 +87,11 @@ export function openKernelPort(maps: KernelMaps, no: number, options: NetdevOpti
       return;
     }
     try {
-      updateElement(portOf, bytesOf(found.index), bytesOf(no), `port of ${found.name}`);
+      mark(found.index, no);
       attachment = attachIngress(program, found.index, found.name);
       setPromiscuous(socket, found.index, true);
     } catch (error) {
-      deleteElement(portOf, bytesOf(found.index));
+      mark(found.index, 0);
       claim.release();
       claim = undefined;
       throw error;
@@ -91,7 +108,7 @@ export function openKernelPort(maps: KernelMaps, no: number, options: NetdevOpti
     maps.ports[row + P_FLAGS * 2] = 0;
     attachment?.detach();
     attachment = undefined;
-    deleteElement(portOf, bytesOf(attached));
+    mark(attached, 0);
     setPromiscuous(socket, attached, false);
     attached = 0;
     try {

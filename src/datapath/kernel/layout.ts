@@ -27,6 +27,8 @@ export const S_SAMPLE_POOL = 6;
 export const S_SKIP = 7;
 /** u64 words of a port. */
 export const PORT_WORDS = 8;
+/** Devices below this ifIndex are found in an array (direct_ports), others in a hash (port_of). */
+export const DIRECT_PORTS = 16384;
 export const P_IFINDEX = 0;
 export const P_FLAGS = 1;
 export const P_MAX_FRAME = 2;

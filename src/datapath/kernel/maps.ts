@@ -11,6 +11,7 @@ import { mapMemory, mapRingBuffer, type MappedMemory, type RingBuffer } from "..
 import { MAX_MASKS, MAX_PORTS, MAX_RULES } from "../datapath.ts";
 import {
   BLOCK_WORDS,
+  DIRECT_PORTS,
   FREE_LINE_WORDS,
   MASK_ROW_WORDS,
   MAX_BLOCKS,
@@ -43,6 +44,8 @@ export interface KernelMaps {
   readonly free: WordRing;
   readonly stripes: Int32Array;
   readonly counters: Int32Array;
+  /** Port number of a device, u64 by ifIndex below DIRECT_PORTS. */
+  readonly directPorts: Int32Array;
   readonly ports: Int32Array;
   readonly ups: Int32Array;
   readonly settings: Int32Array;
@@ -92,6 +95,7 @@ export function openMaps(capacity: number): KernelMaps {
       free,
       stripes: words("stripes", MAX_PORTS * cpus * STRIPE_WORDS * 2),
       counters: words("counters", MAX_PORTS * COUNTERS_PER_PORT * 2),
+      directPorts: words("direct_ports", DIRECT_PORTS * 2),
       ports: words("ports", MAX_PORTS * PORT_WORDS * 2),
       ups: words("ups", MAX_PORTS * UP_WORDS * 2),
       settings: words("settings", SETTING_WORDS),

@@ -99,6 +99,7 @@ ARRAY(settings, struct weir_settings, 1);
 ARRAY(masks, struct weir_masks, 2);
 ARRAY(rule_table, struct weir_rule, MAX_RULES);
 ARRAY(blocks, struct weir_block, MAX_BLOCKS);
+ARRAY(direct_ports, __u64, DIRECT_PORTS);
 HASH(port_of, __u32, __u32, MAX_PORTS);
 HASH(flows, struct weir_key, __u32, 1);
 HASH(rules, struct weir_key, __u32, MAX_RULES);

@@ -40,8 +40,12 @@
 #define PROTO_ICMPV6 58
 #define PROTO_SCTP 132
 
-#define BE16(p) ((__u32)(p)[0] << 8 | (p)[1])
-#define BE32(p) ((__u32)(p)[0] << 24 | (__u32)(p)[1] << 16 | (__u32)(p)[2] << 8 | (p)[3])
+/* One load each; the processors that Weir runs on load from odd addresses. */
+#define BE16(p) ((__u32)bpf_ntohs(*(const __u16 *)(p)))
+#define BE32(p) bpf_ntohl(*(const __u32 *)(p))
+/* From the stack, where the verifier wants loads aligned. */
+#define BYTES32(p) ((__u32)(p)[0] << 24 | (__u32)(p)[1] << 16 | (__u32)(p)[2] << 8 | (p)[3])
+#define ALIGNED __attribute__((aligned(8)))
 #define LOAD(skb, at, to) (bpf_skb_load_bytes(skb, at, to, sizeof(to)) == 0)
 
 /* What the transport header is read from. `end`: where the packet ends, at most where the frame does. */
@@ -66,7 +70,7 @@ __noinline int parse_transport(struct __sk_buff *skb, struct weir_frame *frame, 
 		return 0;
 	__u32 word0 = frame->key.word[KEY_PORT], protocol = t->protocol, at = t->at, header, fault, word14;
 	int v4 = (word0 & KEY_IPV4) != 0;
-	__u8 b[14] = {};
+	__u8 b[14] ALIGNED = {};
 
 	if (protocol == PROTO_TCP)
 		header = 20, fault = FAULT_TCP;
@@ -124,7 +128,7 @@ __noinline int parse_transport(struct __sk_buff *skb, struct weir_frame *frame, 
 static __always_inline int parse_ipv4(struct __sk_buff *skb, struct weir_frame *frame, __u32 at)
 {
 	__u32 end = skb->len;
-	__u8 b[IPV4_HEADER];
+	__u8 b[IPV4_HEADER] ALIGNED;
 
 	if (at + IPV4_HEADER > end || !LOAD(skb, at, b)) {
 		bad(frame, FAULT_IPV4);
@@ -169,7 +173,7 @@ __noinline int parse_extensions(struct __sk_buff *skb, struct weir_frame *frame,
 		return 0;
 	for (int n = 0; n <= IPV6_MAX_EXTENSIONS; n++) {
 		__u32 next = t->protocol, at = t->at, bytes;
-		__u8 b[4];
+		__u8 b[4] ALIGNED;
 
 		if (!is_extension(next))
 			return 1;
@@ -210,7 +214,7 @@ __noinline int parse_extensions(struct __sk_buff *skb, struct weir_frame *frame,
 static __always_inline int parse_ipv6(struct __sk_buff *skb, struct weir_frame *frame, __u32 at)
 {
 	__u32 end = skb->len;
-	__u8 b[IPV6_HEADER];
+	__u8 b[IPV6_HEADER] ALIGNED;
 
 	if (at + IPV6_HEADER > end || !LOAD(skb, at, b) || b[0] >> 4 != 6) {
 		bad(frame, FAULT_IPV6);
@@ -238,7 +242,7 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct weir_frame *
 
 static __always_inline void parse_arp(struct __sk_buff *skb, struct weir_frame *frame, __u32 at)
 {
-	__u8 b[ARP_FIXED], addresses[20];
+	__u8 b[ARP_FIXED] ALIGNED, addresses[20] ALIGNED;
 
 	if (at + ARP_FIXED > skb->len || !LOAD(skb, at, b)) {
 		bad(frame, FAULT_ARP);
@@ -253,14 +257,14 @@ static __always_inline void parse_arp(struct __sk_buff *skb, struct weir_frame *
 	frame->key.word[KEY_L4] = BE16(b + 6);
 	if (BE16(b) != 1 || BE16(b + 2) != ETHERTYPE_IPV4 || b[4] != 6 || b[5] != 4 || !LOAD(skb, at + ARP_FIXED, addresses))
 		return;
-	frame->key.word[KEY_IP_SRC] = BE32(addresses + 6);
-	frame->key.word[KEY_IP_DST] = BE32(addresses + 16);
+	frame->key.word[KEY_IP_SRC] = BYTES32(addresses + 6);
+	frame->key.word[KEY_IP_DST] = BYTES32(addresses + 16);
 }
 
 /* The Ethertype of SNAP with OUI 0, else DSAP and SSAP. */
 static __always_inline void parse_llc(struct __sk_buff *skb, struct weir_frame *frame, __u32 at)
 {
-	__u8 b[3], snap[5];
+	__u8 b[3] ALIGNED, snap[5] ALIGNED;
 
 	frame->key.word[KEY_PORT] |= KEY_LLC;
 	frame->key.word[KEY_TYPE] = 0;
@@ -276,7 +280,46 @@ static __always_inline void parse_llc(struct __sk_buff *skb, struct weir_frame *
 		return;
 	}
 	if (snap[0] == 0 && snap[1] == 0 && snap[2] == 0)
-		frame->key.word[KEY_TYPE] = BE16(snap + 3) << 16;
+		frame->key.word[KEY_TYPE] = ((__u32)snap[3] << 8 | snap[4]) << 16;
+}
+
+/*
+ * The common frame, read where it lies: IPv4 without options or fragments, whole TCP or UDP. Returns 0 where it is
+ * anything else; nothing is written then.
+ */
+static __always_inline int parse_common(struct __sk_buff *skb, struct weir_frame *frame, __u32 word0, __u32 tci)
+{
+	const __u8 *p = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	const __u8 *l4 = p + ETH_HEADER + IPV4_HEADER;
+	__u32 header = 8;
+
+	if (l4 + 14 > end || BE16(p + 12) != ETHERTYPE_IPV4 || p[14] != 0x45 || BE16(p + 20) & 0x3fff)
+		return 0;
+	__u32 total = BE16(p + 16), protocol = p[23], inside = total - IPV4_HEADER;
+
+	if (total < IPV4_HEADER || ETH_HEADER + total > skb->len)
+		return 0;
+	if (protocol == PROTO_TCP) {
+		header = (__u32)(l4[12] >> 4) << 2;
+		if (header < 20 || header > inside)
+			return 0;
+		frame->tcp_flags = (__u32)(l4[12] & 1) << 8 | l4[13];
+	} else if (protocol != PROTO_UDP || inside < 8 || BE16(l4 + 4) < 8 || BE16(l4 + 4) > inside) {
+		return 0;
+	}
+	frame->key.word[KEY_PORT] = word0 | KEY_IPV4 | KEY_L4_PRESENT;
+	frame->key.word[KEY_ETH_DST] = BE32(p);
+	frame->key.word[KEY_ETH_DST_SRC] = BE32(p + 4);
+	frame->key.word[KEY_ETH_SRC] = BE32(p + 8);
+	frame->key.word[KEY_VLAN] = tci;
+	frame->key.word[KEY_TYPE] = ETHERTYPE_IPV4 << 16 | protocol << 8 | p[15];
+	frame->key.word[KEY_IP_SRC] = BE32(p + 26);
+	frame->key.word[KEY_IP_DST] = BE32(p + 30);
+	frame->key.word[KEY_L4] = BE32(l4);
+	frame->l3_bytes = total;
+	frame->l3_offset = ETH_HEADER + frame->beside;
+	frame->payload_offset = ETH_HEADER + IPV4_HEADER + header + frame->beside;
+	return 1;
 }
 
 /* Fill `frame`, which is zero. Returns 0 where not even an Ethernet header is there. */
@@ -285,17 +328,9 @@ __noinline int parse_frame(struct __sk_buff *skb, struct weir_frame *frame, __u3
 	if (!frame)
 		return 0;
 	__u32 word0 = port << 16, at = ETH_HEADER, type, code;
-	__u8 b[ETH_HEADER], tag[4];
+	__u8 b[ETH_HEADER] ALIGNED, tag[4] ALIGNED;
 
 	frame->length = skb->len;
-	frame->key.word[KEY_PORT] = word0;
-	if (skb->len < ETH_HEADER || !LOAD(skb, 0, b))
-		return 0;
-	frame->key.word[KEY_ETH_DST] = BE32(b);
-	frame->key.word[KEY_ETH_DST_SRC] = BE32(b + 4);
-	frame->key.word[KEY_ETH_SRC] = BE32(b + 8);
-	type = BE16(b + 12);
-
 	__u32 tags = 0, tci = 0;
 
 	if (skb->vlan_present) {
@@ -305,6 +340,15 @@ __noinline int parse_frame(struct __sk_buff *skb, struct weir_frame *frame, __u3
 		tci = ((skb->vlan_tci & 0xffff) | TCI_PRESENT) << 16;
 		tags = 1;
 	}
+	if (parse_common(skb, frame, word0, tci))
+		return 1;
+	frame->key.word[KEY_PORT] = port << 16;
+	if (skb->len < ETH_HEADER || !LOAD(skb, 0, b))
+		return 0;
+	frame->key.word[KEY_ETH_DST] = BE32(b);
+	frame->key.word[KEY_ETH_DST_SRC] = BE32(b + 4);
+	frame->key.word[KEY_ETH_SRC] = BE32(b + 8);
+	type = BE16(b + 12);
 	for (int n = 0; n < 2; n++) {
 		code = tpid_code(type);
 		if (code == 0 || tags == 2)

@@ -118,6 +118,7 @@
 #define S_SAMPLE_POOL 6
 #define S_SKIP 7
 #define PORT_WORDS 8
+#define DIRECT_PORTS 16384
 #define P_IFINDEX 0
 #define P_FLAGS 1
 #define P_MAX_FRAME 2

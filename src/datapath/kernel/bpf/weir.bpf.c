@@ -148,16 +148,26 @@ static __always_inline int decide(struct __sk_buff *skb, struct weir_frame *fram
 	return send_all(skb, frame, block, outputs);
 }
 
+/* 0 = none. Devices have small numbers, mostly. */
+static __always_inline __u32 port_of_device(__u32 ifindex)
+{
+	__u64 *direct = bpf_map_lookup_elem(&direct_ports, &ifindex);
+
+	if (direct)
+		return *direct;
+	__u32 *number = bpf_map_lookup_elem(&port_of, &ifindex);
+
+	return number ? *number : 0;
+}
+
 SEC("tc")
 int ingress(struct __sk_buff *skb)
 {
-	__u32 ifindex = skb->ifindex;
 	struct weir_settings *settings = get_settings();
-	__u32 *number = bpf_map_lookup_elem(&port_of, &ifindex);
+	__u32 port = port_of_device(skb->ifindex);
 
-	if (!number || !settings)
+	if (port == 0 || !settings)
 		return TC_ACT_SHOT;
-	__u32 port = *number;
 	struct weir_port *entry = bpf_map_lookup_elem(&ports, &port);
 	struct weir_counters *row = bpf_map_lookup_elem(&counters, &port);
 	struct weir_stripe *stripe = stripe_of(settings, port);
