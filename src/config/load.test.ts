@@ -216,16 +216,26 @@ test("what is not available yet is said, not ignored", async () => {
   await rejects(
     `api: { listen: ["127.0.0.1:8380"], tokens: [{ name: noc }], tls: { cert: a } }
 bridges:
-  - { name: b, datapath: kernel, mode: observe, mirrors: [{ name: m }] }
+  - { name: b, mode: observe, mirrors: [{ name: m }] }
 `,
     `weir.yaml:1:16 api.listen: listening on TCP is not available in this version`,
     `weir.yaml:1:44 api.tokens: tokens are not available in this version`,
     `weir.yaml:1:66 api.tls: TLS is not available in this version`,
-    `weir.yaml:3:26 bridges[0].datapath: kernel: not available in this version; write auto or userspace`,
-    `weir.yaml:3:40 bridges[0].mode: observe: not available in this version; write switch`,
-    `weir.yaml:3:58 bridges[0].mirrors: mirrors are not available in this version`,
+    `weir.yaml:3:22 bridges[0].mode: observe: not available in this version; write switch`,
+    `weir.yaml:3:40 bridges[0].mirrors: mirrors are not available in this version`,
   );
   assert.deepEqual(await problems(`api: { listen: [] }\nbridges: [{ name: b, mirrors: [] }]`), []);
+});
+
+test("the kernel datapath has ports on devices only", async () => {
+  const bridge = (datapath: string, type: string): string =>
+    `bridges: [{ name: b, datapath: ${datapath}, ports: [{ name: p, type: ${type}${type === "netdev" ? ", device: eth1" : ""} }] }]`;
+  await rejects(
+    bridge("kernel", "traffic"),
+    `weir.yaml:1:65 bridges[0].ports[0].type: the kernel datapath has netdev ports only; write datapath: auto or userspace for this bridge`,
+  );
+  assert.deepEqual(await problems(bridge("kernel", "netdev")), []);
+  assert.deepEqual(await problems(bridge("auto", "traffic")), []);
 });
 
 test("names, numbers, devices and identities are there once", async () => {

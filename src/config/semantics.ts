@@ -8,6 +8,8 @@ import { isTemplate } from "./schema.ts";
 import type { Located } from "./source.ts";
 
 const MAX_PORT_NAME = 15;
+/** What the kernel datapath can attach. */
+const KERNEL_PORTS = "netdev";
 
 export function checkSemantics(
   root: Located,
@@ -47,6 +49,15 @@ function checkPorts(entries: readonly PortEntry[], problems: Problem[]): void {
   for (const { at, bridge, name, ports } of entries) {
     if (!bridges.has(bridge)) bridges.set(bridge, bridges.size);
     const scope = bridges.get(bridge)!;
+    const foreign = ports.find(({ type }) => type !== KERNEL_PORTS);
+    if (bridge.members?.get("datapath")?.value === "kernel" && foreign !== undefined)
+      problems.push(
+        problemAt(
+          at,
+          ["type"],
+          `the kernel datapath has ${KERNEL_PORTS} ports only; write datapath: auto or userspace for this bridge`,
+        ),
+      );
     if (!isTemplate(name))
       for (const one of ports.length ? ports.map((port) => port.name) : [name])
         names(one, at, ["name"], `${scope}/${one}`);

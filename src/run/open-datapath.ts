@@ -30,17 +30,30 @@ export function kernelObstacle(config: Pick<BridgeConfig, "ports">): string | un
   return undefined;
 }
 
-/** Throws an Error that names the fix where `datapath: kernel` cannot be had. */
+/**
+ * `auto` is the kernel where every port and this host allow it. Throws an Error that names the fix where
+ * `datapath: kernel` cannot be had.
+ */
 export function openDatapath(config: BridgeConfig, env: DatapathEnv): OpenDatapath {
-  if (config.datapath === "kernel") {
-    const obstacle = kernelObstacle(config);
-    if (obstacle !== undefined) throw new Error(`bridge ${config.name}: ${obstacle}; write datapath: userspace`);
-    return { datapath: new KernelDatapath(env), why: "as the configuration says" };
+  const userspace = (why: string): OpenDatapath => ({
+    datapath: new UserspaceDatapath({ ...env, ports: MAX_PORTS, bridge: config.name }),
+    why,
+  });
+  if (config.datapath === "userspace") return userspace("as the configuration says");
+  const isAsked = config.datapath === "kernel";
+  // Ports added later may be of any type.
+  if (!isAsked && config.ports.length === 0)
+    return userspace("auto: no ports yet, and this one has every type of them");
+  let obstacle = kernelObstacle(config);
+  try {
+    if (obstacle === undefined)
+      return {
+        datapath: new KernelDatapath(env),
+        why: isAsked ? "as the configuration says" : "auto: every port and this host allow it",
+      };
+  } catch (error) {
+    obstacle = (error as Error).message;
   }
-  const datapath = new UserspaceDatapath({ ...env, ports: MAX_PORTS, bridge: config.name });
-  const isAsked = config.datapath === "userspace";
-  return {
-    datapath,
-    why: isAsked ? "as the configuration says" : "auto: the kernel datapath is young; datapath: kernel tries it",
-  };
+  if (isAsked) throw new Error(`bridge ${config.name}: ${obstacle}; write datapath: userspace`);
+  return userspace(`auto: ${obstacle}`);
 }
