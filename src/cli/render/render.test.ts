@@ -122,6 +122,17 @@ test("drops: the frame, why, and what is not shown", () => {
   assert.deepEqual(nothing, ["refused, since the start  (--since 1h|start, --all)", "nothing was refused"]);
 });
 
+test("exporters: what samples tells its pool and its losses", () => {
+  const sampling = { samples: 441_000, pool: 176_400_000, lost: 12 };
+  const detail = ["agent 192.0.2.1/0", "1:400", "profile standard"];
+  const lines = renderExporters(
+    { at: "", items: [{ ...exporters[0]!, name: "sflow", sampling, detail }], total: 1 },
+    screen,
+  );
+  assert.match(lines[1]!, /in 176M pool +12 lost/);
+  assert.match(lines[2]!, /agent 192\.0\.2\.1\/0 {2}1:400 {2}profile standard/);
+});
+
 test("exporters: trouble is said with its time", () => {
   const broken = {
     ...exporters[0]!,
