@@ -412,6 +412,23 @@ test("counters of a port, of its bridge, its VM and the host, so that a collecto
   ]);
 });
 
+test("a VM without a UUID gets one that is its own and stays", () => {
+  const ports = ["a", "b"].map((vm, n) => ({ ...PORTS[0]!, no: n + 1, ifIndex: 20001 + n, owner: { vm } }));
+  const ids = [1, 2].map(() => {
+    const bench = sampleBench(sflow, { profile: "full", polling: "5s" }, { ports: () => ports });
+    poll(bench, 6);
+    const hosts = counters(bench).filter(({ source }) => source.class === 3);
+    return hosts.map(
+      ({ source, records }) => [source.index, records[0]!.type === "host" ? records[0]!.uuid : ""] as const,
+    );
+  });
+  const [first, again] = ids.map((each) => new Map(each));
+  assert.deepEqual(first, again);
+  assert.equal(new Set(first!.values()).size, 2);
+  for (const uuid of first!.values())
+    assert.match(uuid, /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$/);
+});
+
 for (const profile of PROFILE_NAMES)
   test(`profile ${profile}: every datagram keeps the rules of its collector`, () => {
     const names = ["a", "abcd", "äöü", "x".repeat(300), ""];

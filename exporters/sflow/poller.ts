@@ -3,6 +3,7 @@
  * trickle and no burst. The place of a source in the interval is the fraction of n × golden ratio: whatever their number,
  * no two are close.
  */
+import { createHash } from "node:crypto";
 import type { BridgeInfo, ExporterEnv, HostInfo, Moment, PortInfo } from "../../src/telemetry/exporter.ts";
 import type { CounterSnapshot } from "../../src/shm/counters.ts";
 import * as records from "./counters.ts";
@@ -58,7 +59,7 @@ export class Poller {
         return 1;
       });
     const { host } = this.env;
-    const guests = guestsOf(all);
+    const guests = guestsOf(all, host?.id ?? "");
     if (host !== undefined)
       this.poll(SOURCE_PHYSICAL, records.HOST_INDEX, now, (x) => writeHost(x, host, all, guests.length));
     for (const guest of guests) {
@@ -122,16 +123,26 @@ function guestKey({ owner }: PortInfo): string | undefined {
   return owner?.vmId ?? owner?.vm;
 }
 
-function guestsOf(ports: readonly PortInfo[]): Guest[] {
+function guestsOf(ports: readonly PortInfo[], hostId: string): Guest[] {
   const guests = new Map<string, Guest>();
   for (const port of ports.toSorted((a, b) => a.ifIndex - b.ifIndex)) {
     const key = guestKey(port);
     if (key === undefined) continue;
     const guest = guests.get(key);
     if (guest) guest.ports.push(port);
-    else guests.set(key, { key, name: port.owner?.vm ?? key, id: port.owner?.vmId ?? "", ports: [port] });
+    else
+      guests.set(key, { key, name: port.owner?.vm ?? key, id: guestId(port.owner?.vmId, key, hostId), ports: [port] });
   }
   return [...guests.values()];
+}
+
+const UUID = /^[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
+
+/** Collectors join by it: a guest without a UUID gets one that is its own and the same for ever (RFC 9562, version 8). */
+function guestId(vmId: string | undefined, key: string, hostId: string): string {
+  if (vmId !== undefined && UUID.test(vmId)) return vmId;
+  const hash = createHash("sha256").update(`${hostId}/${key}`).digest("hex");
+  return `${hash.slice(0, 12)}8${hash.slice(13, 16)}8${hash.slice(17, 32)}`;
 }
 
 /** The same for ever: from the bridge's id. */
