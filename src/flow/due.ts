@@ -63,9 +63,13 @@ export class DueBlocks {
     this.seen = head;
   }
 
-  /** One thread that makes flows and gives slots back may have put some before the ring's head: none of them is new. */
-  releasedAtOnce(): void {
-    this.seen = this.free.head;
+  /**
+   * Slots were given back, right after `learn`. A datapath in the same thread puts them before the ring's head, which goes
+   * back by so many: none of them is new.
+   */
+  released(): void {
+    const { head } = this.free;
+    if (((head - this.seen) | 0) < 0) this.seen = head;
   }
 
   /** A block was looked at: nothing in it is due before `dueNs`. */

@@ -126,10 +126,8 @@ export class Sweeper {
     this.endingPort = new Uint8Array(ports);
     this.closingOf = new Int32Array(ports);
     this.unsearched = new Uint8Array(this.due.blocks);
-    this.retirement = new Retirement(
-      slots.capacity,
-      this.exact ? this.exactly(options.retirer) : options.retirer,
-      (slot, reason) => this.finish(slot, reason),
+    this.retirement = new Retirement(slots.capacity, this.learning(options.retirer), (slot, reason) =>
+      this.finish(slot, reason),
     );
   }
 
@@ -380,14 +378,14 @@ export class Sweeper {
     return finished * RECORD_COST;
   }
 
-  /** In one thread nothing is popped while slots are given back, and all that was popped before is known. */
-  private exactly(retirer: Retirer): Retirer {
+  /** The retirer, and `due` told of what it releases. */
+  private learning(retirer: Retirer): Retirer {
     return {
       retire: (slots) => retirer.retire(slots),
       quiesced: (out) => retirer.quiesced(out),
       release: (slots) => {
         retirer.release(slots);
-        this.due.releasedAtOnce();
+        this.due.released();
       },
     };
   }
