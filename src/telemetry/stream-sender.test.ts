@@ -144,8 +144,18 @@ test("TLS: a collector with the right certificate gets it, one with another does
   const key = join(folder, "key.pem");
   const subject = ["-subj", "/CN=collector.test", "-addext", "subjectAltName=DNS:collector.test"];
   const made = spawnSync("openssl", [
-    ...["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", ...subject],
-    ...["-keyout", key, "-out", cert],
+    "req",
+    "-x509",
+    "-newkey",
+    "rsa:2048",
+    "-nodes",
+    "-days",
+    "2",
+    ...subject,
+    "-keyout",
+    key,
+    "-out",
+    cert,
   ]);
   assert.equal(made.status, 0, String(made.stderr));
   const chunks: Buffer[] = [];
