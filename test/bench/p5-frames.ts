@@ -1,4 +1,4 @@
-/** P5: frames a second of 60 bytes through each switch, by number of flows. */
+/** P1, P2, P5: frames a second of 60 bytes through each switch, by number of flows. */
 import { Bed } from "./bed.ts";
 import { bare, linuxBridge, openVswitch, weir, type Peer } from "./peers.ts";
 import { put, ratio, type Result } from "./table.ts";
@@ -24,6 +24,7 @@ export async function frames(rounds: number): Promise<Result> {
       await openVswitch(bed, "OVS userspace, NetFlow, sFlow", { netflow: true, sflow: true }),
       await weir(bed, "Weir userspace"),
       await weir(bed, "Weir userspace, NetFlow", { netflow: true }),
+      await weir(bed, "Weir kernel, NetFlow", { datapath: "kernel", netflow: true }),
     ];
     for (let round = 0; round < rounds; round++) {
       for (const flows of FLOWS) {
@@ -38,6 +39,22 @@ export async function frames(rounds: number): Promise<Result> {
   for (const flows of FLOWS) {
     const column = label(flows);
     result.ratios.push({
+      target: "P1",
+      what: `Weir kernel with NetFlow to the Linux bridge, ${column}`,
+      value: ratio(result, "Weir kernel, NetFlow", "Linux bridge", column),
+      unit: "×",
+      floor: 1.4,
+      goal: 1.6,
+    });
+    result.ratios.push({
+      target: "P2",
+      what: `Weir kernel with NetFlow to a bare veth, ${column}`,
+      value: ratio(result, "Weir kernel, NetFlow", "bare veth", column),
+      unit: "×",
+      floor: 0.7,
+      goal: 0.85,
+    });
+    result.ratios.push({
       target: "P5",
       what: `Weir to OVS userspace, both plain, ${column}`,
       value: ratio(result, "Weir userspace", "OVS userspace", column),
@@ -50,6 +67,14 @@ export async function frames(rounds: number): Promise<Result> {
     target: "P5",
     what: "Weir to OVS userspace, both with NetFlow, 50,000 flows",
     value: ratio(result, "Weir userspace, NetFlow", "OVS userspace, NetFlow", "50,000 flows"),
+    unit: "×",
+    floor: 4,
+    goal: 6,
+  });
+  result.ratios.push({
+    target: "P3",
+    what: "Weir kernel with NetFlow to OVS userspace with NetFlow and sFlow, 50,000 flows",
+    value: ratio(result, "Weir kernel, NetFlow", "OVS userspace, NetFlow, sFlow", "50,000 flows"),
     unit: "×",
     floor: 4,
     goal: 6,

@@ -71,6 +71,8 @@ export async function openVswitch(bed: Bed, name: string, options: OvsOptions = 
 }
 
 export interface WeirOptions {
+  /** Userspace unless given. */
+  readonly datapath?: "kernel" | "userspace";
   readonly netflow?: boolean;
   /** The configuration's `flows`. */
   readonly flows?: string;
@@ -84,7 +86,7 @@ export interface WeirServer {
   readonly child: number;
 }
 
-/** Weir as users run it: the built command, the userspace datapath, a state folder of its own. */
+/** Weir as users run it: the built command, a state folder of its own. */
 export async function weirServer(bed: Bed, short: string, options: WeirOptions = {}): Promise<WeirServer> {
   const lane = bed.lane(short);
   const home = join(bed.folder, short);
@@ -97,7 +99,7 @@ export async function weirServer(bed: Bed, short: string, options: WeirOptions =
     ...(options.flows ? [`flows: ${options.flows}`] : []),
     "bridges:",
     "  - name: weir0",
-    "    datapath: userspace",
+    `    datapath: ${options.datapath ?? "userspace"}`,
     "    ports:",
     ...lane.devices.map(port),
     ...(options.netflow ? ["exporters:", `  - { type: netflow-v5, collectors: ["127.0.0.1:${NETFLOW_PORT}"] }`] : []),
@@ -112,6 +114,10 @@ export async function weirServer(bed: Bed, short: string, options: WeirOptions =
 }
 
 export async function weir(bed: Bed, name: string, options: WeirOptions = {}): Promise<Peer> {
-  const { lane } = await weirServer(bed, options.netflow ? "weirn" : "weir", options);
+  const { lane } = await weirServer(
+    bed,
+    `weir${options.datapath === "kernel" ? "k" : ""}${options.netflow ? "n" : ""}`,
+    options,
+  );
   return { name, lane };
 }
