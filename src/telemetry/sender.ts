@@ -16,9 +16,9 @@ import { isIP } from "node:net";
 import { formatCollector } from "../text/collector.ts";
 import type { Collector } from "../text/collector.ts";
 import type { Sender, SenderStats } from "./exporter.ts";
+import { SendQueue } from "./send-queue.ts";
 
-/** What fits into an Ethernet frame over IPv4: 1500 − 20 − 8. */
-export const MAX_DATAGRAM_BYTES = 1472;
+export { MAX_DATAGRAM_BYTES } from "./send-queue.ts";
 
 /** Names are resolved again after this long, and after a failure not more often than RETRY_MS. */
 export const RESOLVE_MS = 300_000;
@@ -67,12 +67,7 @@ type State = "connecting" | "connected" | "failed" | "closed";
 class UdpQueue implements UdpSender {
   private readonly collector: Collector;
   private readonly options: UdpSenderOptions;
-  private readonly name: string;
-  private readonly capacity: number;
-  private readonly slab: Uint8Array;
-  private readonly lengths: Uint16Array;
-  private head = 0;
-  private queued = 0;
+  private readonly queue: SendQueue;
   private sending = false;
   private retried = false;
 
@@ -85,75 +80,42 @@ class UdpQueue implements UdpSender {
   private readonly patience: NodeJS.Timeout;
   private paceTimer: NodeJS.Timeout | undefined;
   private paceNextMs = 0;
-  private waiters: (() => void)[] = [];
 
-  private datagrams = 0;
-  private bytes = 0;
-  private sendErrors = 0;
   private source: string | undefined;
-  private lastError: string | undefined;
-  private lastErrorMs: number | undefined;
-  private lastSentMs: number | undefined;
 
   constructor(collector: Collector, options: UdpSenderOptions) {
     this.collector = collector;
     this.options = options;
-    this.name = formatCollector(collector);
-    this.capacity = Math.max(16, options.queue ?? 1024);
-    this.slab = new Uint8Array(this.capacity * MAX_DATAGRAM_BYTES);
-    this.lengths = new Uint16Array(this.capacity);
+    this.queue = new SendQueue(formatCollector(collector), "datagram", options.queue, options.now);
     this.patience = setTimeout(() => {
-      if (this.state === "connecting") this.unreachable(new Error(`no answer from the resolver for ${this.name} yet`));
+      if (this.state === "connecting")
+        this.unreachable(new Error(`no answer from the resolver for ${this.queue.name} yet`));
     }, options.patienceMs ?? PATIENCE_MS);
     this.patience.unref();
     void this.connect();
   }
 
   get stats(): SenderStats {
-    const { source, lastError, lastErrorMs, lastSentMs } = this;
-    return {
-      collector: this.name,
-      datagrams: this.datagrams,
-      bytes: this.bytes,
-      sendErrors: this.sendErrors,
-      queued: this.queued,
-      ...(source !== undefined && { source }),
-      ...(lastError !== undefined && { lastError }),
-      ...(lastErrorMs !== undefined && { lastErrorMs }),
-      ...(lastSentMs !== undefined && { lastSentMs }),
-    };
+    return this.queue.stats(this.source);
   }
 
   get ready(): boolean {
-    return this.dead || this.capacity - this.queued >= this.capacity >> 2;
+    return this.dead || this.queue.hasRoom;
   }
 
   send(datagram: Uint8Array): boolean {
-    if (this.dead) return this.refuse(1);
-    if (datagram.length > MAX_DATAGRAM_BYTES)
-      return this.refuse(1, `a datagram of ${datagram.length} bytes is above ${MAX_DATAGRAM_BYTES}`);
-    if (this.queued === this.capacity) return this.refuse(1, `queue full (${this.capacity} datagrams)`);
-    const slot = (this.head + this.queued) % this.capacity;
-    this.slab.set(datagram, slot * MAX_DATAGRAM_BYTES);
-    this.lengths[slot] = datagram.length;
-    this.queued++;
+    if (this.dead) return this.queue.refuse(1);
+    if (!this.queue.put(datagram)) return false;
     this.push();
     return true;
   }
 
   async writable(): Promise<void> {
-    while (!this.ready) await this.change();
+    while (!this.ready) await this.queue.change();
   }
 
-  async drain(timeoutMs: number): Promise<boolean> {
-    const deadline = { passed: false };
-    const timer = setTimeout(() => {
-      deadline.passed = true;
-      this.changed();
-    }, timeoutMs);
-    while (this.queued > 0 && !deadline.passed) await this.change();
-    clearTimeout(timer);
-    return this.queued === 0;
+  drain(timeoutMs: number): Promise<boolean> {
+    return this.queue.drain(timeoutMs);
   }
 
   refresh(): void {
@@ -179,8 +141,8 @@ class UdpQueue implements UdpSender {
    * then did not happen; that datagram is sent again, in its place.
    */
   private push(): void {
-    const { socket, head } = this;
-    if (!socket || this.sending || this.queued === 0 || this.paceTimer) return;
+    const { socket, queue } = this;
+    if (!socket || this.sending || this.queue.size === 0 || this.paceTimer) return;
     const wait = this.paceWaitMs();
     if (wait > 0) {
       this.paceTimer = setTimeout(() => {
@@ -190,7 +152,7 @@ class UdpQueue implements UdpSender {
       return;
     }
     this.sending = true;
-    socket.send(this.slab, head * MAX_DATAGRAM_BYTES, this.lengths[head]!, (error) => {
+    socket.send(queue.slab, queue.offset(0), queue.length(0), (error) => {
       if (socket === this.socket) this.done(error);
     });
   }
@@ -202,15 +164,8 @@ class UdpQueue implements UdpSender {
     if (refused && !this.retried) {
       this.retried = true;
     } else {
-      if (!error) {
-        this.datagrams++;
-        this.bytes += this.lengths[this.head]!;
-        this.lastSentMs = this.options.now();
-      }
       this.retried = false;
-      this.head = (this.head + 1) % this.capacity;
-      this.queued--;
-      this.changed();
+      this.queue.shift(!error);
     }
     this.push();
   }
@@ -280,38 +235,16 @@ class UdpQueue implements UdpSender {
 
   /** Count one failure; a name may have moved, so it is resolved again soon. */
   private failed(error: Error): void {
-    this.refuse(1, explain(error, this.name));
+    this.queue.refuse(1, explain(error, this.queue.name));
     if (isIP(this.collector.host) !== 0 || this.resolvingSoon || this.state !== "connected") return;
     this.resolvingSoon = true;
     this.connectAfter(RETRY_MS);
   }
 
-  private refuse(datagrams: number, why?: string): false {
-    this.sendErrors += datagrams;
-    if (why !== undefined) {
-      this.lastError = why;
-      this.lastErrorMs = this.options.now();
-    }
-    return false;
-  }
-
   /** Nobody will take what is queued. */
   private discard(): void {
-    this.refuse(this.queued);
-    this.queued = 0;
     this.sending = this.retried = false;
-    this.changed();
-  }
-
-  private change(): Promise<void> {
-    return new Promise((resolve) => this.waiters.push(resolve));
-  }
-
-  private changed(): void {
-    if (this.waiters.length === 0) return;
-    const waiters = this.waiters;
-    this.waiters = [];
-    for (const wake of waiters) wake();
+    this.queue.discard();
   }
 }
 

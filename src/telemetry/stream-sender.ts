@@ -16,7 +16,7 @@ import { connect as connectTls } from "node:tls";
 import { formatCollector } from "../text/collector.ts";
 import type { Collector } from "../text/collector.ts";
 import type { SenderStats, Transport } from "./exporter.ts";
-import { MAX_DATAGRAM_BYTES } from "./sender.ts";
+import { SendQueue } from "./send-queue.ts";
 import type { UdpSender } from "./sender.ts";
 
 /** A connection, and TLS on it, must stand after this long. */
@@ -55,12 +55,7 @@ class StreamQueue implements UdpSender {
   session = 0;
   private readonly collector: Collector;
   private readonly options: StreamSenderOptions;
-  private readonly name: string;
-  private readonly capacity: number;
-  private readonly slab: Uint8Array;
-  private readonly lengths: Uint16Array;
-  private head = 0;
-  private queued = 0;
+  private readonly queue: SendQueue;
   private writing = 0;
 
   private state: State = "connecting";
@@ -68,71 +63,37 @@ class StreamQueue implements UdpSender {
   private retryTimer: NodeJS.Timeout | undefined;
   private connectTimer: NodeJS.Timeout | undefined;
   private stallTimer: NodeJS.Timeout | undefined;
-  private waiters: (() => void)[] = [];
 
-  private datagrams = 0;
-  private bytes = 0;
-  private sendErrors = 0;
   private source: string | undefined;
-  private lastError: string | undefined;
-  private lastErrorMs: number | undefined;
-  private lastSentMs: number | undefined;
 
   constructor(collector: Collector, options: StreamSenderOptions) {
     this.collector = collector;
     this.options = options;
-    this.name = formatCollector(collector);
-    this.capacity = Math.max(16, options.queue ?? 1024);
-    this.slab = new Uint8Array(this.capacity * MAX_DATAGRAM_BYTES);
-    this.lengths = new Uint16Array(this.capacity);
+    this.queue = new SendQueue(formatCollector(collector), "message", options.queue, options.now);
     this.connect();
   }
 
   get stats(): SenderStats {
-    const { source, lastError, lastErrorMs, lastSentMs } = this;
-    return {
-      collector: this.name,
-      datagrams: this.datagrams,
-      bytes: this.bytes,
-      sendErrors: this.sendErrors,
-      queued: this.queued,
-      ...(source !== undefined && { source }),
-      ...(lastError !== undefined && { lastError }),
-      ...(lastErrorMs !== undefined && { lastErrorMs }),
-      ...(lastSentMs !== undefined && { lastSentMs }),
-    };
+    return this.queue.stats(this.source);
   }
 
   get ready(): boolean {
-    return this.dead || this.capacity - this.queued >= this.capacity >> 2;
+    return this.dead || this.queue.hasRoom;
   }
 
   send(message: Uint8Array): boolean {
-    if (this.dead) return this.refuse(1);
-    if (message.length > MAX_DATAGRAM_BYTES)
-      return this.refuse(1, `a message of ${message.length} bytes is above ${MAX_DATAGRAM_BYTES}`);
-    if (this.queued === this.capacity) return this.refuse(1, `queue full (${this.capacity} messages)`);
-    const slot = (this.head + this.queued) % this.capacity;
-    this.slab.set(message, slot * MAX_DATAGRAM_BYTES);
-    this.lengths[slot] = message.length;
-    this.queued++;
+    if (this.dead) return this.queue.refuse(1);
+    if (!this.queue.put(message)) return false;
     this.push();
     return true;
   }
 
   async writable(): Promise<void> {
-    while (!this.ready) await this.change();
+    while (!this.ready) await this.queue.change();
   }
 
-  async drain(timeoutMs: number): Promise<boolean> {
-    const deadline = { passed: false };
-    const timer = setTimeout(() => {
-      deadline.passed = true;
-      this.changed();
-    }, timeoutMs);
-    while (this.queued > 0 && !deadline.passed) await this.change();
-    clearTimeout(timer);
-    return this.queued === 0;
+  drain(timeoutMs: number): Promise<boolean> {
+    return this.queue.drain(timeoutMs);
   }
 
   /** Try now, where the next attempt is yet to come. A connection that stands is left alone. */
@@ -169,7 +130,7 @@ class StreamQueue implements UdpSender {
       if (socket === this.socket) this.lost(error);
     };
     this.connectTimer = setTimeout(
-      () => fail(new Error(`no connection to ${this.name} within ${this.connectMs / 1000} s`)),
+      () => fail(new Error(`no connection to ${this.queue.name} within ${this.connectMs / 1000} s`)),
       this.connectMs,
     );
     this.connectTimer.unref();
@@ -177,7 +138,7 @@ class StreamQueue implements UdpSender {
       if (socket === this.socket) this.connected(socket);
     });
     socket.on("error", fail);
-    socket.on("close", () => fail(new Error(`${this.name} closed the connection`)));
+    socket.on("close", () => fail(new Error(`${this.queue.name} closed the connection`)));
     // A collector has nothing to say (RFC 7011 section 10.4.3): read it away, so that its end is seen.
     socket.resume();
   }
@@ -212,15 +173,15 @@ class StreamQueue implements UdpSender {
 
   /** Give the socket some messages. They stay in the slab until it has handed them to the kernel. */
   private push(): void {
-    const { socket } = this;
+    const { socket, queue } = this;
     if (!socket || this.state !== "connected") return;
-    if (this.writing < this.queued && this.writing < WRITES_AT_ONCE) socket.cork();
+    if (this.writing < this.queue.size && this.writing < WRITES_AT_ONCE) socket.cork();
     else return;
-    while (this.writing < this.queued && this.writing < WRITES_AT_ONCE) {
-      const slot = (this.head + this.writing) % this.capacity;
-      const at = slot * MAX_DATAGRAM_BYTES;
+    while (this.writing < this.queue.size && this.writing < WRITES_AT_ONCE) {
+      const at = queue.offset(this.writing);
+      const end = at + queue.length(this.writing);
       this.writing++;
-      socket.write(this.slab.subarray(at, at + this.lengths[slot]!), (error) => {
+      socket.write(queue.slab.subarray(at, end), (error) => {
         if (!error && socket === this.socket) this.done();
       });
     }
@@ -229,23 +190,18 @@ class StreamQueue implements UdpSender {
   }
 
   private done(): void {
-    this.datagrams++;
-    this.bytes += this.lengths[this.head]!;
-    this.lastSentMs = this.options.now();
-    this.head = (this.head + 1) % this.capacity;
-    this.queued--;
     this.writing--;
     clearTimeout(this.stallTimer);
     this.stallTimer = undefined;
     if (this.writing > 0) this.watch();
-    this.changed();
+    this.queue.shift(true);
     this.push();
   }
 
   private watch(): void {
     const ms = this.options.stallMs ?? STALL_MS;
     this.stallTimer = setTimeout(
-      () => this.lost(new Error(`${this.name} has read nothing for ${ms / 1000} s: connection given up`)),
+      () => this.lost(new Error(`${this.queue.name} has read nothing for ${ms / 1000} s: connection given up`)),
       ms,
     );
     this.stallTimer.unref();
@@ -259,7 +215,7 @@ class StreamQueue implements UdpSender {
     this.socket = undefined;
     this.state = "failed";
     socket?.destroy();
-    this.refuse(0, explain(error, this.name));
+    this.queue.refuse(0, explain(error, this.queue.name));
     this.session++;
     this.discard();
     this.retryTimer = setTimeout(() => this.connect(), this.options.reconnectMs ?? RECONNECT_MS);
@@ -270,30 +226,9 @@ class StreamQueue implements UdpSender {
     return this.options.connectMs ?? CONNECT_MS;
   }
 
-  private refuse(messages: number, why?: string): false {
-    this.sendErrors += messages;
-    if (why !== undefined) {
-      this.lastError = why;
-      this.lastErrorMs = this.options.now();
-    }
-    return false;
-  }
-
   private discard(): void {
-    this.refuse(this.queued);
-    this.queued = this.writing = 0;
-    this.changed();
-  }
-
-  private change(): Promise<void> {
-    return new Promise((resolve) => this.waiters.push(resolve));
-  }
-
-  private changed(): void {
-    if (this.waiters.length === 0) return;
-    const waiters = this.waiters;
-    this.waiters = [];
-    for (const wake of waiters) wake();
+    this.writing = 0;
+    this.queue.discard();
   }
 }
 
