@@ -17,6 +17,11 @@ export const TOOLS = {
   "libbpf-dev": "/usr/include/bpf/bpf_helpers.h",
   "libpcap-dev": "/usr/include/pcap/pcap.h",
   tmux: "tmux",
+  tcpdump: "tcpdump",
+  bpftool: "bpftool",
+  influxdb: "influxd",
+  prometheus: "promtool",
+  chromium: "chromium",
 };
 
 const PATH = `${process.env.PATH}:/usr/sbin:/sbin:/usr/local/sbin`;
