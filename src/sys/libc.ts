@@ -11,6 +11,8 @@ type Address = number;
 export interface Libc {
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Bytes, length: number): number;
+  connect(fd: number, address: Bytes, length: number): number;
+  getsockname(fd: number, address: Bytes, length: Uint32Array): number;
   setsockopt(fd: number, level: number, option: number, value: Bytes, length: number): number;
   getsockopt(fd: number, level: number, option: number, value: Bytes, length: Uint32Array): number;
   ioctl(fd: number, request: number, argument: Bytes): number;
@@ -43,6 +45,8 @@ export function libc(): Libc {
   functions = {
     socket: f("int socket(int, int, int)"),
     bind: f("int bind(int, void *, uint32_t)"),
+    connect: f("int connect(int, void *, uint32_t)"),
+    getsockname: f("int getsockname(int, void *, void *)"),
     setsockopt: f("int setsockopt(int, int, int, void *, uint32_t)"),
     getsockopt: f("int getsockopt(int, int, int, void *, void *)"),
     ioctl: f("int ioctl(int, uint64_t, void *)"),
@@ -116,9 +120,12 @@ export function check(result: number, what: string): number {
 export const EAGAIN = 11;
 export const ENODEV = 19;
 export const ENETDOWN = 100;
+export const EMSGSIZE = 90;
 export const ENOBUFS = 105;
 
 export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
 export const AF_PACKET = 17;
 export const SOCK_DGRAM = 2;

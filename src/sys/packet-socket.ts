@@ -19,7 +19,6 @@ import {
   libc,
   MSG_DONTWAIT,
   setOption,
-  SO_ATTACH_FILTER,
   SO_SNDBUF,
   SO_SNDBUFFORCE,
   SOCK_CLOEXEC,
@@ -27,7 +26,8 @@ import {
   SOCK_RAW,
   SOL_SOCKET,
 } from "./libc.ts";
-import { allocate, mapInto, type Region, release } from "./memory.ts";
+import { mapInto, type Region } from "./memory.ts";
+import { attachFilter } from "./socket-filter.ts";
 
 export const TP_STATUS_KERNEL = 0;
 export const TP_STATUS_USER = 0x01;
@@ -113,25 +113,15 @@ function option(fd: number, name: number, value: number, what: string): void {
   check(setOption(fd, SOL_PACKET, name, value), `packet socket, ${what}`);
 }
 
-/** Classic BPF (struct sock_filter: code u16, jt u8, jf u8, k u32): accept by frame length. */
+/** Accept by frame length. */
 function attachLengthFilter(fd: number, minLength: number, maxLength: number): void {
-  const program = [
+  attachFilter(fd, [
     [0x80, 0, 0, 0], // ld #len
     [0x35, 0, 2, minLength], // jge #min, else drop
     [0x25, 1, 0, maxLength], // jgt #max: drop
     [0x06, 0, 0, 0x7fffffff], // accept
     [0x06, 0, 0, 0],
-  ] as const;
-  const region = allocate(program.length * 8);
-  program.forEach(([code, jt, jf, k], n) => {
-    region.u32[2 * n] = code | (jt << 16) | (jf << 24);
-    region.u32[2 * n + 1] = k;
-  });
-  // struct sock_fprog: length u16, address of the instructions u64
-  const filter = Uint32Array.of(program.length, 0, region.address % TWO_32, region.address / TWO_32);
-  const result = libc().setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, filter, 16);
-  release(region);
-  check(result, "packet socket, filter");
+  ]);
 }
 
 /** Give the socket its ring, mapped at byte `offset` of the region. */
