@@ -35,6 +35,8 @@ export interface Route {
 const LIST = ["where", "sort", "limit", "name"];
 const DEFAULT_DROP_WINDOW_MS = 60_000;
 const DEFAULT_FLOWS = 20;
+/** States of a bridge that does what it is for. */
+const WORKING = ["forwarding", "observing"];
 
 const get = (path: string, summary: string, handle: Route["handle"]): Route => ({
   method: "GET",
@@ -171,7 +173,7 @@ export const routes: readonly Route[] = [
   get("/healthz", "the process answers", () => ({ text: "ok\n" })),
   get("/readyz", "every bridge forwards", async (call) => {
     const { bridges } = await call.view.system();
-    const waiting = bridges.filter((bridge) => bridge.state !== "forwarding").map((bridge) => bridge.name);
+    const waiting = bridges.filter((bridge) => !WORKING.includes(bridge.state)).map((bridge) => bridge.name);
     return waiting.length === 0
       ? { text: "ready\n" }
       : { text: `not forwarding: ${waiting.join(", ")}\n`, status: 503 };

@@ -58,3 +58,6 @@ export async function repeat(deps: Deps, everyMs: number | undefined, once: () =
     await deps.out.drain();
   }
 }
+
+/** For options that may be given again and again. */
+export const collect = (value: string, all: string[]): string[] => [...all, value];

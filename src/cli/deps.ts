@@ -26,6 +26,15 @@ export interface RunOptions {
   readonly detachOnExit: boolean;
 }
 
+export interface ObserveOptions {
+  /** Linux bridges, devices, patterns of devices. */
+  readonly devices: readonly string[];
+  /** Collectors, host:port. */
+  readonly netflow: readonly string[];
+  readonly ipfix: readonly string[];
+  readonly sflow: readonly string[];
+}
+
 export interface DemoOptions {
   readonly config?: string;
 }
@@ -51,6 +60,8 @@ export interface ReplayOptions {
 export interface Engine {
   /** Runs until stopped; the exit code. */
   run(options: RunOptions): Promise<number>;
+  /** The same, looking on at what something else forwards, without a file. */
+  observe(options: ObserveOptions): Promise<number>;
   /** The same with generated tenants, telling `started` where its API is ("" where that did not start). */
   demo(options: DemoOptions, started: (api: string) => void): Promise<number>;
   replay(options: ReplayOptions): Promise<ReplayResult>;

@@ -7,6 +7,7 @@ import * as decode from "./decode.ts";
 import * as demo from "./demo.ts";
 import * as init from "./init.ts";
 import * as monitor from "./monitor.ts";
+import * as observe from "./observe.ts";
 import * as port from "./port.ts";
 import * as reload from "./reload.ts";
 import * as replay from "./replay.ts";
@@ -22,6 +23,7 @@ import * as version from "./version.ts";
 /** In the order of `weir --help`. */
 const COMMANDS = [
   run,
+  observe,
   replay,
   demo,
   status,

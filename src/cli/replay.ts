@@ -1,6 +1,6 @@
 /** weir replay: captures through the same engine; ends when all is exported. */
 import { type Command, Option } from "commander";
-import { example, printJson, printLines, screen } from "./common.ts";
+import { collect, example, printJson, printLines, screen } from "./common.ts";
 import type { Deps, ReplayOptions } from "./deps.ts";
 import { BadNews, UsageError } from "./errors.ts";
 import { renderReplay, replayFailed } from "./render/replay.ts";
@@ -58,7 +58,6 @@ async function replay(files: string[], options: Options, deps: Deps): Promise<vo
 }
 
 export function register(program: Command, deps: Deps): void {
-  const collect = (value: string, all: string[]): string[] => [...all, value];
   const command = program
     .command("replay")
     .description("capture files (pcap, pcapng) through the same engine, at their own time")

@@ -12,7 +12,7 @@ import type { BridgeConfig, ExporterConfig, PortConfig, WeirConfig } from "./con
 import type { HostDefaults } from "./host.ts";
 import { problemAt, problemsOf } from "./issues.ts";
 import { ConfigError, type Problem } from "./problem.ts";
-import { configSchema, exporterCommon, portCommon } from "./schema.ts";
+import { configSchema, DEVICE_PLACEHOLDER, exporterCommon, portCommon } from "./schema.ts";
 import { checkSemantics } from "./semantics.ts";
 import { locatePlain, type Located } from "./source.ts";
 
@@ -63,6 +63,7 @@ export async function checkDocument(root: Located, registries: Registries, host:
     problems,
   );
   const ports = portsAt.flatMap(({ at, bridge }) => readPort(at, bridge, types, problems));
+  for (const bridge of bridgesAt) ports.push(...(await readMembers(bridge, registries)));
   const exporters = exportersAt.flatMap((at) => readExporter(at, types, problems));
   checkSemantics(root, ports, exporters, problems);
   if (!parsed.success || problems.length > 0) return { problems };
@@ -169,6 +170,22 @@ function readPort(at: Located, bridge: Located, types: Types, problems: Problem[
     problems.push(problemAt(at, [], (error as Error).message));
     return [{ at, bridge, name, ports: [] }];
   }
+}
+
+/** `members: br0` of a bridge that observes: a template for every member of that Linux bridge. */
+async function readMembers(bridge: Located, registries: Registries): Promise<PortEntry[]> {
+  const at = bridge.members?.get("members");
+  const netdev = await (typeof at?.value === "string" ? registries.portTypes["netdev"]?.() : undefined);
+  const options = netdev?.schema.safeParse({ match: { master: at!.value } });
+  if (!options?.success) return [];
+  const port: PortConfig = {
+    name: DEVICE_PLACEHOLDER,
+    type: "netdev",
+    enabled: true,
+    options: options.data,
+    origin: "config",
+  };
+  return [{ at: at!, bridge, name: port.name, ports: [port] }];
 }
 
 function toPort(raw: z.output<typeof portCommon>, plan: PortPlan, entry?: string): PortConfig {

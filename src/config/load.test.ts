@@ -221,7 +221,6 @@ bridges:
     `weir.yaml:1:16 api.listen: listening on TCP is not available in this version`,
     `weir.yaml:1:44 api.tokens: tokens are not available in this version`,
     `weir.yaml:1:66 api.tls: TLS is not available in this version`,
-    `weir.yaml:3:22 bridges[0].mode: observe: not available in this version; write switch`,
     `weir.yaml:3:40 bridges[0].mirrors: mirrors are not available in this version`,
   );
   assert.deepEqual(await problems(`api: { listen: [] }\nbridges: [{ name: b, mirrors: [] }]`), []);

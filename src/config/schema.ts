@@ -4,7 +4,7 @@
  */
 import * as z from "zod";
 import type { VlanConfig } from "../flow/attachment.ts";
-import { duration, percent, text, vlanId, vlanList, vlanSet } from "../text/fields.ts";
+import { deviceName, duration, percent, text, vlanId, vlanList, vlanSet } from "../text/fields.ts";
 import { unixSocketPath, type HostDefaults } from "./host.ts";
 
 /** A key whose feature this version does not have yet: naming it is an error that says so. Empty lists are harmless. */
@@ -18,20 +18,6 @@ function notYet(what: string) {
     })
     .optional()
     .meta({ description: `${what} not available in this version`, type: "array", maxItems: 0 });
-}
-
-/** One of several words, some of which are for a later version. */
-function words<const Now extends string, const Later extends string>(
-  now: readonly Now[],
-  later: readonly Later[],
-  message: string,
-) {
-  return z
-    .enum([...now, ...later])
-    .refine((word) => (now as readonly string[]).includes(word), {
-      error: (issue) => `${String(issue.input)}: ${message}`,
-    })
-    .meta({ enum: [...now] });
 }
 
 const NAME = /^[\p{L}\p{N}_.:@+-]+$/u;
@@ -105,7 +91,7 @@ const MAX_PORTS = 1023;
 export const bridgeSchema = z.strictObject({
   name: name(15),
   datapath: z.enum(["auto", "kernel", "userspace"]).default("auto"),
-  mode: words(["switch"], ["observe"], "not available in this version; write switch").default("switch"),
+  mode: z.enum(["switch", "observe"]).default("switch"),
   failMode: z.enum(["standalone", "secure"]).default("standalone"),
   macAging: duration({ min: 1000, max: 1_000_000_000 }).prefault("300s"),
   macTableSize: z.int().min(16).max(1_048_576).default(8192),
@@ -119,7 +105,8 @@ export const bridgeSchema = z.strictObject({
     .prefault({}),
   ports: z.array(z.looseObject(portCommon.shape)).max(MAX_PORTS).default([]),
   mirrors: notYet("mirrors are"),
-  members: notYet("members (observe mode) are"),
+  /** Observe mode: every member of this Linux bridge, now and later, is a port. */
+  members: deviceName().optional(),
 });
 
 /** The whole document, ports and exporters with their types' keys still unread. */

@@ -23,6 +23,8 @@ export function checkSemantics(
     const name = bridge.members?.get("name")?.value;
     if (typeof name !== "string") continue;
     bridges(name, bridge, ["name"]);
+    if (bridge.members?.has("members") && bridge.members.get("mode")?.value !== "observe")
+      problems.push(problemAt(bridge, ["members"], "members are for bridges that only look on: write mode: observe"));
     names.push(name);
   }
   checkPorts(ports, problems);

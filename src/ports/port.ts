@@ -130,6 +130,8 @@ export interface GuardedEntry<Options> {
   readonly where: string;
   readonly options: Options;
   readonly isAttached?: boolean;
+  /** Of its bridge; absent: switch. */
+  readonly mode?: "switch" | "observe";
 }
 
 export interface PortType<Options = any> {
@@ -138,8 +140,7 @@ export interface PortType<Options = any> {
   /** Ports that one entry of the configuration makes; absent: one, with the entry's name. Pure. */
   plan?(name: string, options: Options): PortPlan[];
   /**
-   * Why these entries of bridges in switch mode must not be attached, a sentence each, led by `where`: asked before
-   * anything is touched. Entries that are attached already are there for what they claim.
+   * Why these entries must not be attached, a sentence each, led by `where`: asked before anything is touched. Entries that are attached already are there for what they claim.
    */
   guards?(entries: readonly GuardedEntry<Options>[]): string[];
   /** The ports that a template makes of the devices there are now, those left out that `others` claim. */

@@ -57,14 +57,13 @@ export function refusals(
   isAttached: (bridge: string, port: PortConfig) => boolean = () => false,
 ): string[] {
   const entries = config.bridges.flatMap(({ name, mode, ports }, b) =>
-    mode === "switch"
-      ? ports.map((port, p) => ({
-          type: port.type,
-          where: port.origin === "config" ? `bridges[${b}].ports[${p}]` : `port ${port.name}`,
-          options: port.options,
-          isAttached: isAttached(name, port),
-        }))
-      : [],
+    ports.map((port, p) => ({
+      type: port.type,
+      where: port.origin === "config" ? `bridges[${b}].ports[${p}]` : `port ${port.name}`,
+      options: port.options,
+      mode,
+      isAttached: isAttached(name, port),
+    })),
   );
   return [...types].flatMap(([name, type]) => {
     const own = entries.filter((entry) => entry.type === name);

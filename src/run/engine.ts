@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { DemoOptions, Engine, ReplayOptions, RunOptions } from "../cli/deps.ts";
+import type { DemoOptions, Engine, ObserveOptions, ReplayOptions, RunOptions } from "../cli/deps.ts";
 import type { HostDefaults } from "../config/host.ts";
 import { exporterTypes, portTypes } from "../registry.gen.ts";
 
@@ -18,6 +18,12 @@ export interface EngineEnv {
 export function createEngine(env: EngineEnv): Engine {
   return {
     run: (options: RunOptions) => runForeground(env, options.config ?? "/etc/weir/weir.yaml", undefined, () => {}),
+    async observe(options: ObserveOptions) {
+      const { observeConfig } = await import("./observe.ts");
+      const { links } = await import("../sys/links.ts");
+      const text = JSON.stringify(observeConfig(options, links()));
+      return runForeground(env, text, undefined, () => {}, "weir observe");
+    },
     async demo(options: DemoOptions, started) {
       const host = demoHost(env);
       try {
@@ -61,20 +67,27 @@ function demoHost({ env, uid }: EngineEnv): Pick<HostDefaults, "stateDir" | "soc
   return { stateDir: join(runtime, `demo-${process.pid}`), socket: join(runtime, "weir.sock") };
 }
 
-/** Run until a signal or a failure; the exit code. `started` hears where the API is. */
+/**
+ * Run until a signal or a failure; the exit code. `source` is the configuration's path or, where `name` says what to call it, its
+ * text. `started` hears where the API is.
+ */
 async function runForeground(
   env: EngineEnv,
-  path: string,
+  source: string,
   host: Partial<HostDefaults> | undefined,
   started: (api: string) => void,
+  name?: string,
 ): Promise<number> {
-  const { loadConfig, thisHost } = await import("../config/load.ts");
+  const { loadConfig, loadText, thisHost } = await import("../config/load.ts");
   const { LiveSwitch } = await import("./live.ts");
   const { createLog } = await import("./log.ts");
   const { createNotify } = await import("./notify.ts");
   const log = createLog(env.isTerminal);
   const notify = createNotify(env.env, process.pid);
-  const load = () => loadConfig(path, registries, { ...thisHost(), ...host });
+  const defaults = { ...thisHost(), ...host };
+  const path = name ?? source;
+  const load = () =>
+    name === undefined ? loadConfig(source, registries, defaults) : loadText(source, name, registries, defaults);
 
   const live = await LiveSwitch.start({
     loaded: await load(),

@@ -21,7 +21,8 @@ export interface DatapathEnv {
 }
 
 /** Why this bridge cannot have the kernel datapath, as far as can be seen without trying; undefined: it may. */
-export function kernelObstacle(config: Pick<BridgeConfig, "ports">): string | undefined {
+export function kernelObstacle(config: Pick<BridgeConfig, "ports" | "mode">): string | undefined {
+  if (config.mode === "observe") return "the kernel datapath does not observe yet";
   const other = config.ports.find(({ type }) => type !== "netdev");
   if (other !== undefined)
     return `port ${other.name} is of type ${other.type}, the kernel datapath has netdev ports only`;
@@ -36,7 +37,7 @@ export function kernelObstacle(config: Pick<BridgeConfig, "ports">): string | un
  */
 export function openDatapath(config: BridgeConfig, env: DatapathEnv): OpenDatapath {
   const userspace = (why: string): OpenDatapath => ({
-    datapath: new UserspaceDatapath({ ...env, ports: MAX_PORTS, bridge: config.name }),
+    datapath: new UserspaceDatapath({ ...env, ports: MAX_PORTS, bridge: config.name, mode: config.mode }),
     why,
   });
   if (config.datapath === "userspace") return userspace("as the configuration says");

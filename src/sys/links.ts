@@ -76,6 +76,8 @@ export interface Link {
   readonly kind: string;
   /** It stands on a bus (PCI, virtio): a physical NIC, or what a hypervisor shows as one. */
   readonly physical: boolean;
+  /** ifIndex of the device that this one stands on (a VLAN's parent); 0 = none. */
+  readonly parent: number;
   /** Of a veth whose other end stands in another network namespace: where that is. */
   readonly farPeer?: { readonly namespace: number; readonly index: number };
   readonly stats: LinkStats;
@@ -123,6 +125,7 @@ function readLink(message: Message): Link | undefined {
   const info = parseAttributes(attributes.get(IFLA_LINKINFO) ?? new Uint8Array());
   const operstate = attributes.get(IFLA_OPERSTATE)?.[0] ?? OPERSTATE_UNKNOWN;
   const isUp = (flags & IFF_UP) !== 0;
+  const kind = stringOf(info, IFLA_INFO_KIND);
   return {
     index: view.getInt32(4, true),
     name: stringOf(attributes, IFLA_IFNAME),
@@ -134,8 +137,10 @@ function readLink(message: Message): Link | undefined {
     up: isUp,
     // A tap that nobody reports a carrier for says "unknown" and works.
     running: isUp && (operstate === OPERSTATE_UP || operstate === OPERSTATE_UNKNOWN),
-    kind: stringOf(info, IFLA_INFO_KIND),
+    kind,
     physical: attributes.has(IFLA_PARENT_DEV_NAME),
+    // A veth's "link" is its other end.
+    parent: attributes.has(IFLA_LINK_NETNSID) || kind === "veth" ? 0 : readU32(attributes.get(IFLA_LINK)),
     ...(attributes.has(IFLA_LINK_NETNSID) && {
       farPeer: { namespace: readU32(attributes.get(IFLA_LINK_NETNSID)), index: readU32(attributes.get(IFLA_LINK)) },
     }),

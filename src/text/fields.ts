@@ -151,3 +151,11 @@ export const text = (max = 255) =>
     .min(1, "may not be empty")
     .max(max, `is longer than ${max} characters`)
     .refine((value) => !/\p{Cc}/u.test(value), "holds a control character");
+
+/** IFNAMSIZ − 1, and no slash: what the kernel takes (dev_valid_name). */
+export const deviceName = () =>
+  z
+    .string()
+    .min(1)
+    .max(15, "a device name has at most 15 characters")
+    .regex(/^[^\s/:]+$/, "a device name has no space, slash or colon");

@@ -30,6 +30,7 @@ function capture(): Terminal & { text: string } {
 
 const noEngine: Engine = {
   run: () => Promise.reject(new Error("no engine here")),
+  observe: () => Promise.reject(new Error("no engine here")),
   demo: () => Promise.reject(new Error("no engine here")),
   replay: () => Promise.reject(new Error("no engine here")),
   check: () => Promise.reject(new Error("no engine here")),

@@ -21,6 +21,7 @@ if (command === "serve") {
     check: none,
     schema: none,
     replay: async () => replayed,
+    observe: none,
     demo: (_options: object, started: (api: string) => void): Promise<number> => {
       started(process.env.WEIR_API!);
       return new Promise((resolve) => process.once("SIGINT", () => resolve(0)));

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { projectRoot } from "./captures.ts";
 
-const COMMAND = join(projectRoot, "dist/weir.js");
+export const COMMAND = join(projectRoot, "dist/weir.js");
 const READY_MS = 20_000;
 const STOP_MS = 15_000;
 

@@ -70,7 +70,7 @@ export class BridgeView {
       mode: bridge.config.mode,
       datapath: bridge.datapath.kind,
       datapathWhy: this.options.datapathWhy,
-      state: "forwarding",
+      state: bridge.config.mode === "observe" ? "observing" : "forwarding",
       upMs: nowMs - this.options.startedMs,
       ports,
       flows: total(C.C_FLOWS),

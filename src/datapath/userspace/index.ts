@@ -20,6 +20,8 @@ export interface UserspaceOptions extends FlowMemoryOptions {
   readonly bridge: string;
   /** Where relative file names of ports begin. */
   readonly baseDir: string;
+  /** What the bridge is; absent: switch. */
+  readonly mode?: "switch" | "observe";
   readonly seed?: number;
   /** Misses, samples or notices wait in their rings. */
   readonly onAttention: () => void;
@@ -57,6 +59,7 @@ export class UserspaceDatapath implements Datapath {
       seed: options.seed ?? randomInt(1, 2 ** 31),
       bridge: options.bridge,
       baseDir: options.baseDir,
+      mode: options.mode ?? "switch",
     };
     this.worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: start });
     this.worker.on("message", (message: FromWorker) => this.hear(message, options.onAttention));

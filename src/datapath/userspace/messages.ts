@@ -10,6 +10,7 @@ export interface WorkerStart {
   readonly seed: number;
   readonly bridge: string;
   readonly baseDir: string;
+  readonly mode: "switch" | "observe";
 }
 
 export type ToWorker =

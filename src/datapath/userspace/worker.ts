@@ -34,7 +34,8 @@ async function run(start: WorkerStart): Promise<void> {
     const load = (portTypes as Record<string, (typeof portTypes)[keyof typeof portTypes] | undefined>)[spec.type];
     if (load === undefined) throw new Error(`there is no port type ${spec.type}`);
     const type = await load();
-    const env = { name: spec.name, bridge: start.bridge, baseDir: start.baseDir, nowNs: monotonicNs() };
+    const { bridge, baseDir, mode } = start;
+    const env = { name: spec.name, bridge, baseDir, mode, nowNs: monotonicNs() };
     await type.prepare?.();
     engine.attach(spec.no, type.open(spec.options, env));
     idle.watch(engine.ports);

@@ -110,7 +110,8 @@ export function openDevicePort(options: DeviceOptions): Port {
     }
     try {
       bindSender(sender, found.index, found.name);
-      bindRings(rings, found.index, found.name);
+      // Who only looks on changes nothing: what the device refuses was never for this host.
+      bindRings(rings, found.index, found.name, options.mode === "switch");
     } catch (error) {
       claim?.release();
       claim = undefined;

@@ -6,7 +6,7 @@ import { expandTemplate, matchDevices } from "./match.ts";
 
 function link(index: number, name: string, more: Partial<Link> = {}): Link {
   const stats = { rxPackets: 0, txPackets: 0, rxBytes: 0, txBytes: 0, txDropped: 0, rxMissed: 0, rxFifo: 0 };
-  const state = { mtu: 1500, ethernet: true, master: 0, masterKind: "", up: true, running: true };
+  const state = { mtu: 1500, parent: 0, ethernet: true, master: 0, masterKind: "", up: true, running: true };
   return { index, name, mac: `02:00:00:00:00:0${index}`, ...state, kind: "veth", physical: false, stats, ...more };
 }
 

@@ -6,6 +6,8 @@ export interface DeviceMatch {
   readonly device?: string | undefined;
   /** "52:54:00:12:34:56": the device with this address, or libvirt's tap for it. */
   readonly mac?: string | undefined;
+  /** Every member of the bridge of this name. */
+  readonly master?: string | undefined;
 }
 
 /** What a template's name has where the device's goes. */
@@ -30,8 +32,11 @@ function tapAddress(mac: string): string {
  * be visible too), then by ifIndex.
  */
 export function matchDevices(entry: DeviceMatch, links: readonly Link[]): Link[] {
+  const master = entry.master === undefined ? undefined : links.find(({ name }) => name === entry.master)?.index;
+  if (entry.master !== undefined && master === undefined) return [];
   const rank = (link: Link): number => {
     if (entry.device !== undefined && !matchesName(entry.device, link.name)) return 0;
+    if (master !== undefined && link.master !== master) return 0;
     if (entry.mac === undefined) return 1;
     if (link.kind === "tun" && link.mac === tapAddress(entry.mac)) return 1;
     return link.mac === entry.mac ? 2 : 0;

@@ -97,10 +97,10 @@ export function closeRings(rings: Rings): void {
   libc().close(rings.large.fd);
 }
 
-/** Receive from this device from now on. The large ring first: frames wait in it until the small one delivers. */
-export function bindRings(rings: Rings, index: number, device: string): void {
+/** Receive from this device from now on; `isPromiscuous`: also what is addressed to others. The large ring first: frames wait in it until the small one delivers. */
+export function bindRings(rings: Rings, index: number, device: string, isPromiscuous = true): void {
   for (const { fd } of [rings.large, rings.small]) bindSocket(fd, index, true, `receive from ${device}`);
-  setPromiscuous(rings.small.fd, index, true);
+  if (isPromiscuous) setPromiscuous(rings.small.fd, index, true);
 }
 
 /** Receive from no device. */

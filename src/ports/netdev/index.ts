@@ -1,28 +1,26 @@
 /** A port on a device that is there, or will be: a veth, a tap of a hypervisor, a physical NIC. */
 import * as z from "zod";
 import { findLink, type Link, links } from "../../sys/links.ts";
-import { macAddress } from "../../text/fields.ts";
+import { deviceName, macAddress } from "../../text/fields.ts";
 import { openDevicePort } from "../device/device-port.ts";
 import { guard, type HostState, readHostState } from "../device/guards.ts";
 import { DEVICE_PLACEHOLDER, expandTemplate, isPattern, matchDevices, type DeviceMatch } from "../device/match.ts";
 import type { GuardedEntry, PortType } from "../port.ts";
 
-/** IFNAMSIZ − 1, and no slash: what the kernel takes (dev_valid_name). */
-const deviceName = () =>
-  z
-    .string()
-    .min(1)
-    .max(15, "a device name has at most 15 characters")
-    .regex(/^[^\s/:]+$/, "a device name has no space, slash or colon");
-
 const schema = z
   .strictObject({
     device: deviceName().optional(),
     match: z
-      .strictObject({ device: deviceName().optional(), mac: macAddress().optional() })
-      .refine((match) => match.device !== undefined || match.mac !== undefined, "write device: or mac:")
+      .strictObject({
+        device: deviceName().optional(),
+        mac: macAddress().optional(),
+        master: deviceName().optional(),
+      })
+      .refine(({ device, mac, master }) => device ?? mac ?? master, "write device:, mac: or master:")
       .optional(),
     takeOver: z.boolean().default(false),
+    /** Of a bridge in observe mode: frames that come from the device, or also those that leave by it. */
+    direction: z.enum(["ingress", "both"]).default("ingress"),
     slots: z.int().min(256).max(65536).default(4096),
   })
   .refine(
@@ -45,43 +43,67 @@ export function findDevice(options: NetdevOptions): Link | undefined {
 }
 
 /**
- * Every reason why these entries of bridges in switch mode must not be attached, each led by its place. To be asked
- * before anything is touched; devices that are not there are no reason.
+ * Every reason why these entries must not be attached, each led by its place. To be asked before anything is touched;
+ * devices that are not there are no reason.
  */
 export function checkGuards(
   entries: readonly GuardedEntry<NetdevOptions>[],
   host: HostState = readHostState(),
 ): string[] {
-  const claims = new Map<number, string>();
+  const claims = new Map<number, { readonly where: string; readonly link: Link; readonly isObserved: boolean }>();
   const problems: string[] = [];
   const devices = (options: NetdevOptions): Link[] =>
     matchDevices(matchOf(options), host.links).slice(0, isTemplate(options) ? undefined : 1);
-  const claim = ({ where, options }: GuardedEntry<NetdevOptions>): void => {
-    if (isTemplate(options)) return;
-    for (const { index, name } of devices(options)) {
-      const other = claims.get(index);
-      if (other === undefined) claims.set(index, where);
-      else problems.push(`${where}: ${name} is the device of ${other} already`);
+  const claim = ({ where, options, mode }: GuardedEntry<NetdevOptions>): void => {
+    const isObserved = mode === "observe";
+    for (const link of devices(options)) {
+      const other = claims.get(link.index);
+      if (other === undefined) claims.set(link.index, { where, link, isObserved });
+      // A template leaves to the others what they name.
+      else if (!isTemplate(options)) problems.push(`${where}: ${link.name} is the device of ${other.where} already`);
     }
   };
-  for (const entry of entries) if (entry.isAttached) claim(entry);
-  for (const entry of entries) {
+  const inOrder = [false, true].flatMap((last) => entries.filter(({ options }) => isTemplate(options) === last));
+  for (const entry of inOrder) if (entry.isAttached) claim(entry);
+  for (const entry of inOrder) {
     if (entry.isAttached) continue;
     claim(entry);
-    for (const link of devices(entry.options)) {
-      const problem = guard(link, host, entry.options.takeOver);
-      if (problem !== undefined) problems.push(`${entry.where}: ${problem}`);
+    const { where, options, mode } = entry;
+    if (mode === "observe") continue;
+    if (options.direction === "both")
+      problems.push(`${where}: direction: both is for mode: observe; a switch takes what comes in`);
+    for (const link of devices(options)) {
+      const problem = guard(link, host, options.takeOver);
+      if (problem !== undefined) problems.push(`${where}: ${problem}`);
     }
   }
-  return problems;
+  return [...problems, ...stacked([...claims.values()].filter(({ isObserved }) => isObserved))];
 }
 
-function isTemplate(options: NetdevOptions): boolean {
-  return options.match?.device !== undefined && isPattern(options.match.device);
+/** Of two devices of which one stands on the other, each frame would be counted twice. */
+function stacked(observed: readonly { readonly where: string; readonly link: Link }[]): string[] {
+  return observed.flatMap(({ where, link }) => {
+    const below = observed.find(({ link: { index } }) => index === link.master || index === link.parent);
+    if (below === undefined) return [];
+    const [lower, upper] = link.master === below.link.index ? [link, below.link] : [below.link, link];
+    return [
+      `${where}: ${upper.name} stands on ${lower.name}, observed by ${below.where} and here; their frames would count ` +
+        `twice. Leave one of them out`,
+    ];
+  });
 }
 
-export function waitingFor({ device, mac }: DeviceMatch): string {
-  return `waiting for ${[device === undefined ? "" : `device ${device}`, mac === undefined ? "" : `a device with address ${mac}`].filter(Boolean).join(" and ")}`;
+function isTemplate({ match }: NetdevOptions): boolean {
+  return match !== undefined && (match.master !== undefined || (match.device !== undefined && isPattern(match.device)));
+}
+
+export function waitingFor({ device, mac, master }: DeviceMatch): string {
+  const wanted = [
+    device === undefined ? "" : `device ${device}`,
+    mac === undefined ? "" : `a device with address ${mac}`,
+    master === undefined ? "" : `a member of ${master}`,
+  ];
+  return `waiting for ${wanted.filter(Boolean).join(" and ")}`;
 }
 
 const type: PortType<NetdevOptions> = {
@@ -92,7 +114,7 @@ const type: PortType<NetdevOptions> = {
     if (isTemplate(options) !== name.includes(DEVICE_PLACEHOLDER))
       throw new Error(
         isTemplate(options)
-          ? `one name for every device of a pattern: write name: "${DEVICE_PLACEHOLDER}"`
+          ? `one name for every device of a pattern or bridge: write name: "${DEVICE_PLACEHOLDER}"`
           : `${DEVICE_PLACEHOLDER} in a name goes with match: { device: "vnet*" }`,
       );
     return [{ name, options }];
@@ -112,7 +134,7 @@ const type: PortType<NetdevOptions> = {
       mode: env.mode ?? "switch",
       takeOver: options.takeOver,
       slots: options.slots,
-      outgoing: false,
+      outgoing: env.mode === "observe" && options.direction === "both",
     }),
 };
 export default type;
