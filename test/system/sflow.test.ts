@@ -3,6 +3,7 @@
  * unknown, and their sums are ours.
  */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -20,7 +21,7 @@ import { FakeSender } from "../helpers/fake-sender.ts";
 import { needs } from "../helpers/needs.ts";
 import { moment, sampleBench, sampleOf } from "../helpers/samples.ts";
 import { lintSflow } from "../helpers/sflow-lint.ts";
-import { tsharkFrames, withFolderAsync } from "../helpers/tshark.ts";
+import { tsharkFields, tsharkFrames, withFolder, withFolderAsync } from "../helpers/tshark.ts";
 
 const RATE = 2;
 
@@ -35,14 +36,20 @@ function files(t: TestContext): string[] | undefined {
   });
 }
 
-async function run(paths: readonly string[], collectors: readonly string[], profile: string, sender?: FakeSender) {
+async function run(
+  paths: readonly string[],
+  collectors: readonly string[],
+  profile: string,
+  sender?: FakeSender,
+  rate = RATE,
+) {
   return withFolderAsync(async (folder) => {
     const config = join(folder, "weir.yaml");
     const exporter = { type: "sflow", collectors, profile, polling: "30s" };
     writeFileSync(
       config,
       JSON.stringify({
-        bridges: [{ name: "b", sampling: { rate: RATE } }],
+        bridges: [{ name: "b", sampling: { rate } }],
         exporters: [exporter],
         host: { stateDir: folder },
       }),
@@ -87,10 +94,35 @@ test("sfcapd and sfacctd take a replay of every capture, and their sums are ours
     { flows, packets, bytes, sequenceErrors, badPackets },
     { flows: samples.length, packets: exporter!.packets, bytes: exporter!.octets, sequenceErrors: 0, badPackets: 0 },
   );
-  // sfacctd counts what it takes for IP only; its sums are tested on such frames below.
+  // sfacctd counts what it takes for IP only, and multiplies by what the pool has grown: its sums are tested below.
   assert.deepEqual(second.complaints, []);
   assert.ok(second.packets > 0);
 });
+
+test(
+  "sfacctd at 1 in 1: of every capture the IP frames and octets that tshark counts behind at most one tag",
+  { timeout: 300_000 },
+  async (t) => {
+    const paths = files(t)?.filter((path) => !path.includes("malformed"));
+    if (paths === undefined || !needs(t, "sfacctd", "tshark")) return;
+    const sfacctd = await startSfacctd(t);
+    const { exporters, packets } = await run(paths, [`127.0.0.1:${sfacctd.port}`], "pmacct", undefined, 1);
+    assert.equal(exporters[0]!.records, packets);
+    const collected = await sfacctd.finish();
+    // sfacctd looks behind one tag only, and does not ask whether a header is sound.
+    const isIp = /^eth:(ethertype:|vlan:|ieee8021ad:){0,3}ipv?6?(:|$)/;
+    const rows = withFolder((folder) => {
+      const all = join(folder, "all.pcapng");
+      assert.equal(spawnSync("mergecap", ["-a", "-w", all, ...paths]).status, 0);
+      return tsharkFields(all, ["frame.len", "frame.protocols"]);
+    });
+    const lengths = rows.filter(([, protocols]) => isIp.test(protocols!)).map(([length]) => Number(length) + 4);
+    const expected = { packets: lengths.length, bytes: lengths.reduce((sum, one) => sum + one, 0) };
+    assert.ok(expected.packets < rows.length && expected.packets > 0.9 * rows.length);
+    assert.deepEqual(collected.complaints, []);
+    assert.deepEqual({ packets: collected.packets, bytes: collected.bytes }, expected);
+  },
+);
 
 test("sfacctd adds up what was sampled", { timeout: 60_000 }, async (t) => {
   if (!needs(t, "sfacctd")) return;
