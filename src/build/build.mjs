@@ -30,6 +30,14 @@ function isStale() {
   return SOURCES.some((source) => newest(join(root, source)) > built);
 }
 
+/** Types of what we offer to others, `edgeweir/sflow-decoder`. */
+function declareDecoder() {
+  const options = "--declaration --emitDeclarationOnly --strict --target es2023 --module nodenext --skipLibCheck";
+  const paths = ["exporters/sflow-decoder/decode.ts", "--ignoreConfig", "--rewriteRelativeImportExtensions"];
+  const tsc = "node_modules/typescript/bin/tsc";
+  run("node", [tsc, ...paths, ...options.split(" "), "--outDir", "dist/sflow-decoder"]);
+}
+
 export async function build({ ifStale = false, check = true } = {}) {
   requireNode();
   installPackages();
@@ -38,6 +46,7 @@ export async function build({ ifStale = false, check = true } = {}) {
   mkdirSync(join(root, "dist"), { recursive: true });
   writeRegistry();
   buildPrograms();
+  declareDecoder();
   const typed = run("node", ["node_modules/typescript/bin/tsc", "-p", "."]);
   if (typed.status !== 0 && check) process.exit(1);
   const esbuild = await import("esbuild");
