@@ -76,8 +76,8 @@ test("templates and sampling come before the first flow", () => {
   give(flows(3), moment(2000));
   exporter.flush(moment(2000));
   const [templates, options, data] = messages();
-  assert.equal(templates!.templates.length, 6);
-  assert.equal(options!.records.length, 2);
+  assert.equal(templates!.templates.length, 7);
+  assert.equal(options!.records.length, 3);
   assert.equal(data!.records.length, 3);
 });
 
@@ -114,7 +114,7 @@ test("over UDP templates again after 20 messages of flows, and after 30 s", () =
   exporter.tick(moment(31_999));
   assert.equal(senders[0]!.sent.length, sent);
   exporter.tick(moment(32_000));
-  assert.equal(messages()[sent]!.templates.length, 6);
+  assert.equal(messages()[sent]!.templates.length, 7);
 });
 
 test("over TCP templates are said once a connection, and each connection begins at 0", () => {
@@ -128,7 +128,7 @@ test("over TCP templates are said once a connection, and each connection begins 
   exporter.flush(moment(100_100));
   checkSequence(messages(0));
   checkSequence(messages(1, before));
-  assert.equal(messages(1, before)[0]!.templates.length, 6);
+  assert.equal(messages(1, before)[0]!.templates.length, 7);
   assert.equal(messages(1, before).flatMap(flowRecords).length, messages(0).slice(before).flatMap(flowRecords).length);
 });
 
@@ -141,7 +141,7 @@ test("over TCP templates that were refused are said before anything else is", ()
   give(flows(3), moment(3000));
   exporter.flush(moment(3000));
   const [first, options] = messages();
-  assert.equal(first!.templates.length, 6);
+  assert.equal(first!.templates.length, 7);
   const statistics = options!.records.find(({ values }) => values[166] !== undefined)!.values;
   assert.deepEqual([statistics[166], statistics[167]], [30n, 30n], "what was not sent is told");
   assert.equal(messages().flatMap(flowRecords).length, 3);

@@ -21,6 +21,7 @@ import {
   EXPORTER_OPTIONS,
   INTERFACE_OPTIONS_NFDUMP,
   interfaceOptions,
+  INTERVAL_OPTIONS,
   RANDOM_N_OUT_OF_N,
   SAMPLING_OPTIONS,
   SYSTEMATIC_COUNT_BASED,
@@ -67,7 +68,7 @@ class Ipfix implements Exporter {
   private readonly plain: boolean;
   private readonly fields: Record<Family, FlowField[]>;
   private readonly flows: Record<Family, Template>;
-  private readonly about: { sampling: Template; exporter: Template; interface: Template };
+  private readonly about: Record<"sampling" | "interval" | "exporter" | "interface", Template>;
   private readonly templates: readonly Template[];
 
   /** Flow records. The same bytes go to every stream, under a header of its own. */
@@ -100,12 +101,13 @@ class Ipfix implements Exporter {
     this.templates = numberTemplates([
       ...[ipv4!, ipv6!, other!].map((elements) => ({ elements })),
       SAMPLING_OPTIONS,
+      INTERVAL_OPTIONS,
       EXPORTER_OPTIONS,
       this.plain ? INTERFACE_OPTIONS_NFDUMP : interfaceOptions(options.enterpriseNumber),
     ]);
-    const [flows4, flows6, flowsOther, sampling, exporter, ports] = this.templates;
+    const [flows4, flows6, flowsOther, sampling, interval, exporter, ports] = this.templates;
     this.flows = { ipv4: flows4!, ipv6: flows6!, other: flowsOther! };
-    this.about = { sampling: sampling!, exporter: exporter!, interface: ports! };
+    this.about = { sampling: sampling!, interval: interval!, exporter: exporter!, interface: ports! };
     this.streams = streamsOf(env.collectors, options.transport, env.resume.sequence % TWO_32);
   }
 
@@ -215,6 +217,9 @@ class Ipfix implements Exporter {
     setUint64(view, at, SAMPLER);
     view.setUint16(at + 8, this.options.sampling?.mode === "random" ? RANDOM_N_OUT_OF_N : SYSTEMATIC_COUNT_BASED);
     [1, rate - 1, 1, rate].forEach((value, n) => view.setUint32(at + 10 + 4 * n, value));
+    at = control.place(about.interval.id, about.interval.bytes);
+    view.setUint32(at, this.options.observationDomainId);
+    view.setUint32(at + 4, rate);
     at = control.place(about.exporter.id, about.exporter.bytes);
     view.setUint32(at, this.options.observationDomainId);
     const { sentBytes, sentMessages, sentRecords, refusedRecords, refusedPackets } = stream;

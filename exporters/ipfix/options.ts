@@ -4,7 +4,7 @@ import type { Element } from "../../src/wire/ipfix-elements.ts";
 
 /**
  * RFC 5477: how the packets behind the flow records were selected. There is one selector, so that
- * records need not name it. 34 is left out: nfdump 1.7 takes it for the same as 306.
+ * records need not name it.
  */
 export const SAMPLING_OPTIONS = {
   scopes: 1,
@@ -17,6 +17,9 @@ export const SAMPLING_OPTIONS = {
     element.SAMPLING_POPULATION,
   ],
 };
+
+/** The same once more, for nfdump 1.7 learns a rate from 34 where nothing else stands beside it, and from nothing else. */
+export const INTERVAL_OPTIONS = { scopes: 1, elements: [element.OBSERVATION_DOMAIN_ID, element.SAMPLING_INTERVAL] };
 
 /** RFC 7011 section 4.3, in the manner of "The Exporting Process Reliability Statistics". */
 export const EXPORTER_OPTIONS = {

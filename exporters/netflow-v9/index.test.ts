@@ -62,8 +62,8 @@ test("templates and sampling come before the first flow", () => {
   give(flows(3), moment(2000));
   exporter.flush(moment(2000));
   const [templates, options, data] = messages();
-  assert.equal(templates!.templates.length, 6);
-  assert.equal(options!.records.length, 2);
+  assert.equal(templates!.templates.length, 7);
+  assert.equal(options!.records.length, 3);
   assert.equal(data!.records.length, 3);
 });
 
@@ -91,7 +91,7 @@ test("templates again after 20 datagrams of flows, and after 30 s", () => {
   exporter.tick(moment(31_999));
   assert.equal(sender.sent.length, sent);
   exporter.tick(moment(32_000));
-  assert.equal(messages()[sent]!.templates.length, 6);
+  assert.equal(messages()[sent]!.templates.length, 7);
 });
 
 test("a datagram does not exceed 1400 bytes", () => {

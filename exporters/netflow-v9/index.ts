@@ -14,6 +14,7 @@ import {
   EXPORTER_OPTIONS,
   INTERFACE_OPTIONS,
   INTERFACE_OPTIONS_NFDUMP,
+  INTERVAL_OPTIONS,
   MODE_DETERMINISTIC,
   MODE_RANDOM,
   SAMPLING_OPTIONS,
@@ -77,7 +78,7 @@ class NetflowV9 implements Exporter {
   private readonly mode: number;
   private readonly fields: Record<(typeof FAMILIES)[number], ReturnType<typeof flowFields>>;
   private readonly flows: Record<(typeof FAMILIES)[number], Template>;
-  private readonly options: { sampling: Template; exporter: Template; interface: Template };
+  private readonly options: Record<"sampling" | "interval" | "exporter" | "interface", Template>;
   private readonly templates: readonly Template[];
 
   private readonly data = new Message(NETFLOW_V9);
@@ -118,12 +119,13 @@ class NetflowV9 implements Exporter {
     this.templates = numberTemplates([
       ...[ipv4!, ipv6!, other!].map((elements) => ({ elements })),
       SAMPLING_OPTIONS,
+      INTERVAL_OPTIONS,
       EXPORTER_OPTIONS,
       this.plain ? INTERFACE_OPTIONS_NFDUMP : INTERFACE_OPTIONS,
     ]);
-    const [flows4, flows6, flowsOther, sampling, exporter, ports] = this.templates;
+    const [flows4, flows6, flowsOther, sampling, interval, exporter, ports] = this.templates;
     this.flows = { ipv4: flows4!, ipv6: flows6!, other: flowsOther! };
-    this.options = { sampling: sampling!, exporter: exporter!, interface: ports! };
+    this.options = { sampling: sampling!, interval: interval!, exporter: exporter!, interface: ports! };
   }
 
   records(batch: RecordBatch, bridge: string, now: Moment): void {
@@ -245,13 +247,16 @@ class NetflowV9 implements Exporter {
   }
 
   private sayExporter(now: Moment): void {
-    const { sampling, exporter } = this.options;
+    const { sampling, interval, exporter } = this.options;
     const { view } = this.control;
     let at = this.placeControl(sampling, now);
     view.setUint32(at, this.domain);
     view.setUint8(at + 4, SAMPLER);
     view.setUint8(at + 5, this.mode);
     view.setUint32(at + 6, this.rate);
+    at = this.placeControl(interval, now);
+    view.setUint32(at, this.domain);
+    view.setUint32(at + 4, this.rate);
     at = this.placeControl(exporter, now);
     view.setUint32(at, this.domain);
     setUint64(view, at + 4, this.sentBytes);

@@ -1,14 +1,14 @@
 /** Options of NetFlow version 9 (RFC 3954 section 6): what is known of the exporter and its interfaces, not of flows. */
 import * as element from "../../src/wire/ipfix-elements.ts";
 
-/**
- * Told with every template: the sampling that flow records were under. The elements of samplers (48 to 50) are left
- * out: nfdump 1.7 takes them for a sampler that records have to name.
- */
+/** Told with every template: the sampling that flow records were under, as pmacct and Cisco's own collectors read it. */
 export const SAMPLING_OPTIONS = {
   scopes: 1,
   elements: [element.SCOPE_SYSTEM, element.SAMPLER_ID, element.SAMPLER_MODE, element.SAMPLER_RANDOM_INTERVAL],
 };
+
+/** The same once more, for nfdump 1.7 learns a rate from 34 where nothing else stands beside it, and from nothing else. */
+export const INTERVAL_OPTIONS = { scopes: 1, elements: [element.SCOPE_SYSTEM, element.SAMPLING_INTERVAL] };
 
 /** Told with every template: what was sent so far. */
 export const EXPORTER_OPTIONS = {

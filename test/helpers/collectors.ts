@@ -71,7 +71,10 @@ const READY_MS = 10_000;
 const RECEIVE_BUFFER = 16 << 20;
 
 /** nfcapd. Dates in the result come from `nfdump` in UTC. */
-export function startNfcapd(t: TestContext, options: { ipv6?: boolean } = {}): Promise<RunningCollector<NfcapdResult>> {
+export function startNfcapd(
+  t: TestContext,
+  options: { ipv6?: boolean; port?: number } = {},
+): Promise<RunningCollector<NfcapdResult>> {
   return startCapd(t, "nfcapd", options);
 }
 
@@ -83,11 +86,11 @@ export function startSfcapd(t: TestContext): Promise<RunningCollector<NfcapdResu
 async function startCapd(
   t: TestContext,
   tool: "nfcapd" | "sfcapd",
-  options: { ipv6?: boolean },
+  options: { ipv6?: boolean; port?: number },
 ): Promise<RunningCollector<NfcapdResult>> {
   const host = options.ipv6 ? "::1" : "127.0.0.1";
   const folder = temporary(t);
-  const port = await freePort(host);
+  const port = options.port ?? (await freePort(host));
   const started = start(t, tool, [
     "-w",
     folder,
@@ -166,9 +169,15 @@ function icmp(typeAndCode: string): number {
   return (type! << 8) | code!;
 }
 
-/** nfacctd with the print plugin: flows summed by addresses, ports, protocol, TOS and interfaces. */
-export function startNfacctd(t: TestContext): Promise<RunningCollector<NfacctdResult>> {
-  return startAcctd(t, "nfacctd", {});
+/**
+ * nfacctd with the print plugin: flows summed by addresses, ports, protocol, TOS and interfaces; `renormalize`: packets and
+ * bytes multiplied by the sampling rate that it learnt.
+ */
+export function startNfacctd(
+  t: TestContext,
+  { renormalize = false, port }: { renormalize?: boolean; port?: number } = {},
+): Promise<RunningCollector<NfacctdResult>> {
+  return startAcctd(t, "nfacctd", renormalize ? { nfacctd_renormalize: "true" } : {}, port);
 }
 
 /** sfacctd the same way, packets and bytes multiplied by their rate. */
@@ -180,9 +189,10 @@ async function startAcctd(
   t: TestContext,
   tool: "nfacctd" | "sfacctd",
   more: Readonly<Record<string, string>>,
+  wanted?: number,
 ): Promise<RunningCollector<NfacctdResult>> {
   const folder = temporary(t);
-  const port = await freePort("127.0.0.1");
+  const port = wanted ?? (await freePort("127.0.0.1"));
   const output = join(folder, "flows.csv");
   const config = join(folder, `${tool}.conf`);
   const settings = {

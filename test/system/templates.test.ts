@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import { decode } from "../../exporters/sflow-decoder/decode.ts";
 import { exporterTypes, portTypes } from "../../src/registry.gen.ts";
 import { replay, type ReplayDeps } from "../../src/run/replay.ts";
 import { createCaptureBatch, openCaptureFile } from "../../src/wire/capture-file.ts";
@@ -27,11 +28,12 @@ function run(
   collectors: readonly string[],
   options: object,
   sender?: ReplayDeps["sender"],
+  sampling: object = {},
 ) {
   return withFolderAsync(async (folder) => {
     const config = join(folder, "weir.yaml");
     const exporter = { type, collectors, ...options };
-    writeFileSync(config, JSON.stringify({ bridges: [{ name: "weir0", ports: [] }], exporters: [exporter] }));
+    writeFileSync(config, JSON.stringify({ bridges: [{ name: "weir0", ports: [], sampling }], exporters: [exporter] }));
     return await replay(
       { files, netflow: [], ports: "by-mac", speed: "max", pace: sender ? 0 : 2000, config },
       { now: () => Date.now(), exporterTypes, portTypes, ...(sender && { sender }) },
@@ -39,9 +41,14 @@ function run(
   });
 }
 
-async function kept(type: string, files: readonly string[], options: object = {}): Promise<Uint8Array[]> {
+async function kept(
+  type: string,
+  files: readonly string[],
+  options: object = {},
+  sampling: object = {},
+): Promise<Uint8Array[]> {
   const sender = new FakeSender(COLLECTOR);
-  await run(type, files, [COLLECTOR], options, () => sender);
+  await run(type, files, [COLLECTOR], options, () => sender, sampling);
   return sender.sent;
 }
 
@@ -144,6 +151,36 @@ test("v5, v9 and IPFIX of one run: the same IPv4 flows, dates and sums", async (
       );
     assert.deepEqual(flows, v5, type);
   }
+});
+
+/** Packets and IP total lengths of outer IPv4 in sFlow's raw headers: Ethernet, at most two tags. */
+function sampledIpv4(sent: readonly Uint8Array[]): { packets: number; octets: number } {
+  const sums = { packets: 0, octets: 0 };
+  for (const bytes of sent)
+    for (const sample of decode(bytes).datagram!.samples) {
+      if (sample.type !== "flow") continue;
+      const raw = sample.records.find((record) => record.type === "rawHeader")!;
+      const view = new DataView(raw.header.buffer, raw.header.byteOffset, raw.header.length);
+      let at = 12;
+      for (let tags = 0; tags < 2 && at + 6 <= view.byteLength; tags++)
+        if ([0x8100, 0x88a8, 0x9100].includes(view.getUint16(at))) at += 4;
+      if (at + 22 > view.byteLength || view.getUint16(at) !== 0x0800) continue;
+      const ip = at + 2;
+      const headerBytes = (view.getUint8(ip) & 15) * 4;
+      const length = view.getUint16(ip + 2) || raw.frameLength - raw.stripped - ip;
+      if (view.getUint8(ip) >> 4 !== 4 || headerBytes < 20 || length < headerBytes) continue;
+      sums.packets += sample.rate;
+      sums.octets += length * sample.rate;
+    }
+  return sums;
+}
+
+test("sFlow at 1 in 1 of the same run: the same packets and octets of IPv4", async (t) => {
+  const truth = truths(t);
+  if (truth === undefined) return;
+  const sent = await kept("sflow", truth.files, { polling: "0s" }, { rate: 1, header: 128 });
+  const { packets, octets } = truth.sums;
+  assert.deepEqual(sampledIpv4(sent), { packets, octets });
 });
 
 for (const type of ["netflow-v9", "ipfix"])
