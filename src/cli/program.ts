@@ -3,7 +3,7 @@ import { Command, CommanderError } from "commander";
 import type { Deps } from "./deps.ts";
 import { BadNews, errorLines, EXIT_OK, EXIT_USAGE, explain } from "./errors.ts";
 import * as check from "./check.ts";
-import * as decode from "./decode.ts";
+import * as decode from "./decode/index.ts";
 import * as demo from "./demo.ts";
 import * as init from "./init.ts";
 import * as monitor from "./monitor.ts";

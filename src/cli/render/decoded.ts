@@ -2,7 +2,9 @@
 import type { CounterRecord, Decoded, Interface, Sample, Source } from "sflow-decoder";
 import { DROP_REASONS } from "../../flow/disposition.ts";
 import { frameText } from "../../telemetry/frame-text.ts";
-import type { DecodedNetflow, NetflowRecord } from "../netflow-v5.ts";
+import type { DecodedNetflow, NetflowRecord } from "../decode/netflow-v5.ts";
+import type { Value } from "../decode/elements.ts";
+import type { DecodedTemplates, TemplateInfo, TemplateMessage, TemplateRecord } from "../decode/templates.ts";
 import { visible } from "./text.ts";
 
 const PROTOCOLS: Readonly<Record<number, string>> = {
@@ -14,6 +16,7 @@ const PROTOCOLS: Readonly<Record<number, string>> = {
   132: "sctp",
 };
 const SEVERAL = 65535;
+const TWO_32 = 4294967296;
 
 export function sflowLines({ datagram, error }: Decoded, from: string): string[] {
   const head = datagram
@@ -109,4 +112,75 @@ function recordText(record: NetflowRecord): string {
   const seconds = ((record.lastMs - record.firstMs) / 1000).toFixed(1);
   const to = output === SEVERAL ? "several" : output;
   return `${src}:${srcPort} > ${dst}:${dstPort} ${what}  ${record.packets} packets ${octets} octets in ${seconds} s  ${input} > ${to}`;
+}
+
+export function templateLines({ datagram, error }: DecodedTemplates, from: string): string[] {
+  if (datagram === undefined) return [`netflow ${from}  BAD at byte ${error!.offset}: ${error!.message}`];
+  const name = datagram.version === 9 ? "netflow-v9" : "ipfix";
+  const head = `${name} ${from} domain ${datagram.domain} #${datagram.sequence}`;
+  const lines = [
+    ...datagram.templates.map(templateText),
+    ...datagram.records.map((record) => (record.options ? optionsText(record) : flowText(record, datagram))),
+    ...datagram.unknown.map((id) => `records of template ${id}, which was not seen yet`),
+  ].map((text) => `${head}  ${visible(text)}`);
+  if (error) lines.push(`${head}  BAD at byte ${error.offset}: ${error.message}`);
+  return lines;
+}
+
+function templateText({ id, scopes, fields }: TemplateInfo): string {
+  return `${scopes > 0 ? "options " : ""}template ${id}: ${fields.map((field) => field.name).join(" ")}`;
+}
+
+function valueText(value: Value): string {
+  return value instanceof Uint8Array ? Buffer.from(value).toString("hex") : String(value);
+}
+
+function optionsText({ values }: TemplateRecord): string {
+  return `options ${Object.entries(values)
+    .map(([name, value]) => `${name} ${valueText(value)}`)
+    .join(", ")}`;
+}
+
+const ENDS = ["", "idle", "active", "end of flow", "forced", "lack of resources"];
+
+/** What everybody looks for first, as for version 5; what is left in the order of the template. */
+function flowText({ values }: TemplateRecord, message: TemplateMessage): string {
+  const rest = new Map(Object.entries(values));
+  const take = (...names: string[]): Value | undefined => {
+    const found = names.find((name) => rest.has(name));
+    const value = found === undefined ? undefined : rest.get(found);
+    if (found !== undefined) rest.delete(found);
+    return value;
+  };
+  const text = (...names: string[]): string => valueText(take(...names) ?? "-");
+  const end = (address: Value | undefined, mac: string, port: string): string => {
+    if (address === undefined) return text(mac);
+    const host = valueText(address);
+    return `${host.includes(":") ? `[${host}]` : host}:${text(port)}`;
+  };
+  const src = end(take("sourceIPv4Address", "sourceIPv6Address"), "sourceMacAddress", "sourceTransportPort");
+  const dst = end(
+    take("destinationIPv4Address", "destinationIPv6Address"),
+    "destinationMacAddress",
+    "destinationTransportPort",
+  );
+  const proto = take("protocolIdentifier");
+  const what = typeof proto === "number" ? (PROTOCOLS[proto] ?? `proto ${proto}`) : "";
+  const seconds = durationText(take("flowStartMilliseconds"), take("flowEndMilliseconds"));
+  const uptime = durationText(take("flowStartSysUpTime"), take("flowEndSysUpTime"));
+  const size = `${text("packetDeltaCount")} packets ${text("octetDeltaCount", "layer2OctetDeltaCount")} octets`;
+  const ports = `${text("ingressInterface")} > ${text("egressInterface")}`;
+  const why = take("flowEndReason");
+  const said = [...rest].filter(([, value]) => value !== 0 && value !== "");
+  const others = said.map(([name, value]) => `${name} ${valueText(value)}`).join(", ");
+  const ended = typeof why === "number" && ENDS[why] ? `  ${ENDS[why]}` : "";
+  const lasted = message.version === 9 ? uptime : seconds;
+  return `${src} > ${dst}${what && ` ${what}`}  ${size}${lasted}  ${ports}${ended}${others && `  ${others}`}`;
+}
+
+/** Of SysUptime across its wrap too. */
+function durationText(first: Value | undefined, last: Value | undefined): string {
+  if (typeof first !== "number" || typeof last !== "number") return "";
+  const ms = last - first;
+  return ` in ${((ms < 0 ? ms + TWO_32 : ms) / 1000).toFixed(1)} s`;
 }

@@ -2,15 +2,17 @@
 import { createSocket, type Socket } from "node:dgram";
 import { isIP } from "node:net";
 import type { Command } from "commander";
-import { example } from "./common.ts";
-import type { Deps } from "./deps.ts";
-import { UsageError } from "./errors.ts";
+import { collect, example } from "../common.ts";
+import type { Deps } from "../deps.ts";
+import { UsageError } from "../errors.ts";
 import { decodeNetflowV5 } from "./netflow-v5.ts";
-import { netflowLines, sflowLines } from "./render/decoded.ts";
+import { netflowLines, sflowLines, templateLines } from "../render/decoded.ts";
+import { TemplateReader } from "./templates.ts";
 
 interface Options {
   readonly sflow: string[];
   readonly netflow: string[];
+  readonly ipfix: string[];
   readonly json?: true;
 }
 
@@ -19,7 +21,7 @@ const MAX_WAITING = 4096;
 const RECEIVE_BUFFER = 4 << 20;
 
 interface Arrived {
-  readonly protocol: "sflow" | "netflow";
+  readonly protocol: "sflow" | "netflow" | "ipfix";
   readonly from: string;
   readonly bytes: Uint8Array;
 }
@@ -73,11 +75,14 @@ async function decode(options: Options, deps: Deps): Promise<void> {
   const wanted = [
     ...options.sflow.map((text) => ({ protocol: "sflow" as const, option: "--sflow", text })),
     ...options.netflow.map((text) => ({ protocol: "netflow" as const, option: "--netflow", text })),
+    ...options.ipfix.map((text) => ({ protocol: "ipfix" as const, option: "--ipfix", text })),
   ];
-  if (wanted.length === 0) throw new UsageError("nothing to listen on: --sflow :6343 or --netflow :2055, or both");
+  if (wanted.length === 0)
+    throw new UsageError("nothing to listen on: --sflow :6343, --netflow :2055 or --ipfix :4739, or several");
   const places = wanted.map((each) => ({ ...each, at: parseListen(each.option, each.text) }));
   // Loaded here: no other command needs it.
   const sflow = await import("sflow-decoder");
+  const templates = new TemplateReader();
   const sockets: Socket[] = [];
   const waiting: Arrived[] = [];
   let leftOut = 0;
@@ -102,8 +107,14 @@ async function decode(options: Options, deps: Deps): Promise<void> {
         continue;
       }
       const { protocol, from, bytes } = next;
+      // Version 5, or 9 and IPFIX: the first two bytes tell, whichever port they came to.
+      const isV5 = bytes[0] === 0 && bytes[1] === 5;
       const lines =
-        protocol === "sflow" ? told(sflow.decode(bytes), sflowLines) : told(decodeNetflowV5(bytes), netflowLines);
+        protocol === "sflow"
+          ? told(sflow.decode(bytes), sflowLines)
+          : isV5
+            ? told(decodeNetflowV5(bytes), netflowLines)
+            : told(templates.decode(bytes, from), templateLines);
       function told<T extends object>(decoded: T, render: (decoded: T, from: string) => string[]): string[] {
         return options.json ? [json({ protocol, from, receivedMs: deps.now(), ...decoded })] : render(decoded, from);
       }
@@ -127,17 +138,17 @@ function json(value: unknown): string {
 }
 
 export function register(program: Command, deps: Deps): void {
-  const collect = (value: string, all: string[]): string[] => [...all, value];
   const command = program
     .command("decode")
     .description("a small collector: listens, and shows each sample and record that comes in")
     .option("--sflow <listen>", "sFlow version 5 there: :PORT or ADDRESS:PORT", collect, [])
-    .option("--netflow <listen>", "NetFlow version 5 there", collect, [])
+    .option("--netflow <listen>", "NetFlow version 5 and 9 there", collect, [])
+    .option("--ipfix <listen>", "IPFIX there, over UDP", collect, [])
     .option("-j, --json", "one JSON object a datagram and line")
     .action((options: Options) => decode(options, deps));
   example(
     command,
-    "weir decode --sflow :6343 --netflow :2055",
+    "weir decode --sflow :6343 --netflow :2055 --ipfix :4739",
     "weir decode --sflow :6343 --json | jq .datagram.samples[]",
   );
 }

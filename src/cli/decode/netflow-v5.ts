@@ -1,6 +1,6 @@
 /** NetFlow version 5 datagrams for `weir decode`: Cisco, "NetFlow Export Datagram Format", tables B-3 and B-4. */
-import { readU16, readU32 } from "../wire/bytes.ts";
-import { formatIpv4 } from "../wire/address.ts";
+import { readU16, readU32 } from "../../wire/bytes.ts";
+import { formatIpv4 } from "../../wire/address.ts";
 
 const HEADER_BYTES = 24;
 const RECORD_BYTES = 48;
