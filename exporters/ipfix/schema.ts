@@ -1,5 +1,5 @@
 /** The keys of `type: ipfix` in the configuration. */
-import { z } from "zod";
+import * as z from "zod";
 
 const PROFILES = ["standard", "full", "goflow2", "akvorado", "telegraf", "nfdump", "pmacct", "fastnetmon"] as const;
 

@@ -2,7 +2,7 @@
  * NetFlow version 5: the policy. When a datagram leaves, what its header says, what cannot be said; encode.ts has the
  * bytes. README.md has the field table and what version 5 does not carry.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { KEY_IPV4, KEY_IPV6, KEY_PORT } from "../../src/flow/key.ts";
 import { REC_KEY } from "../../src/shm/log.ts";
 import type { RecordBatch, RecordCursor } from "../../src/shm/log.ts";

@@ -2,7 +2,7 @@
  * NetFlow version 9 (RFC 3954): when a datagram leaves, when templates are repeated, what counts. Fields are those of
  * src/flow/elements.ts, bytes those of src/wire/template.ts; README.md has the table.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { ownerText } from "../../src/flow/attachment.ts";
 import { FAMILIES, familyOf, flowFields, SAMPLER, SYS_UPTIME_AT_BOOT_MS, writeFlow } from "../../src/flow/elements.ts";
 import type { RecordBatch, RecordCursor } from "../../src/shm/log.ts";

@@ -2,7 +2,7 @@
  * sFlow version 5: the policy. Which sample becomes what, by which data source, how often counters are told, how many
  * discards; encode.ts and counters.ts have the bytes. README.md has structures, profiles, and what is not supported.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { CONSUMED, DROP_REASONS, DROPPED } from "../../src/flow/disposition.ts";
 import { TCI_PRESENT, TCI_VID } from "../../src/flow/key.ts";
 import * as C from "../../src/shm/counters.ts";

@@ -92,6 +92,7 @@ import {
   TPID_88A8,
   TPID_9100,
 } from "./key.ts";
+import { parseCommon } from "./parse-common.ts";
 import { parseTransport } from "./parse-transport.ts";
 import { FACT_FAULT, FACT_L3_BYTES, FACT_L3_OFFSET, FACT_TAGS } from "./facts.ts";
 
@@ -103,6 +104,21 @@ export * from "./facts.ts";
  * False: not even an Ethernet header is whole; the key then holds the port only.
  */
 export function parseKey(
+  buf: Uint8Array,
+  off: number,
+  captured: number,
+  length: number,
+  port: number,
+  key: Uint32Array,
+  facts: Int32Array,
+): boolean {
+  return (
+    parseCommon(buf, off, captured, length, port, key, facts) || parseAny(buf, off, captured, length, port, key, facts)
+  );
+}
+
+/** As `parseKey`, header by header. */
+export function parseAny(
   buf: Uint8Array,
   off: number,
   captured: number,

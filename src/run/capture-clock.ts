@@ -35,6 +35,31 @@ export class CaptureClock {
     return this.ns - ns <= DISORDER_NS ? this.ns : NaN;
   }
 
+  /**
+   * Times of packets from ..< to into `out`, as long as they lie before `until` and the clock does not jump: returns the
+   * first packet that does not. Now is the last one that does.
+   */
+  fill(
+    seconds: Float64Array,
+    nanoseconds: Int32Array,
+    from: number,
+    to: number,
+    until: number,
+    out: Float64Array,
+  ): number {
+    const { baseSeconds, baseNs } = this;
+    let now = this.ns;
+    let n = from;
+    for (; n < to; n++) {
+      let ns = (seconds[n]! - baseSeconds) * SECOND + (nanoseconds[n]! + baseNs);
+      if (ns < now && now - ns <= DISORDER_NS) ns = now;
+      if (!(ns >= now && ns < until && ns - now <= MAX_PAUSE_NS)) break;
+      out[n] = now = ns;
+    }
+    this.ns = now;
+    return n;
+  }
+
   /** A new epoch whose first packet came then. Its boot is that packet's time in whole ms. */
   begin(seconds: number, nanoseconds: number): Boot {
     const rest = nanoseconds % 1e6;

@@ -9,6 +9,7 @@ import type { ReplayOptions } from "../cli/deps.ts";
 import type { ReplayResult } from "../cli/render/replay.ts";
 import type { Registries } from "../config/check.ts";
 import { MAX_PORTS } from "../datapath/datapath.ts";
+import type { ReadFrames } from "../datapath/userspace/engine.ts";
 import { LocalDatapath } from "../datapath/userspace/local.ts";
 import { END_FORCED } from "../flow/disposition.ts";
 import type { Port } from "../ports/port.ts";
@@ -26,6 +27,8 @@ const SEED = 0x57656972;
 /** The bridge's clock when the first packet comes. */
 const START_NS = 1e9;
 const MS = 1e6;
+/** Packets read at once. */
+const BATCH = 256;
 /** Records handed over in one go: full datagrams but for one. */
 const PUMP_RECORDS = 2048;
 /** Records that one step may add before it is asked again: flows ended in one go, or a slice of the sweep. */
@@ -110,7 +113,12 @@ class Replay {
   private readonly pace: number;
   /** Absent: all frames come in by port 1. */
   private readonly macs: MacPorts | undefined;
-  private readonly batch = createCaptureBatch(256);
+  private readonly batch = createCaptureBatch(BATCH);
+  /** Port and time of each of its packets. */
+  private readonly port = new Int32Array(BATCH).fill(1);
+  private readonly timeNs = new Float64Array(BATCH);
+  /** The batch, as the datapath takes it. */
+  private readonly frames: ReadFrames = { ...this.batch, port: this.port, timeNs: this.timeNs };
   private readonly pumpNs: number;
   private readonly crowdedBelow: number;
   /** Seconds of the capture in a real one; 0 = as fast as it goes. */
@@ -158,7 +166,7 @@ class Replay {
       exact: true,
     });
     this.datapath.resolve = (miss) => this.bridge.resolve(miss);
-    this.datapath.closeIfDue = (slot, nowNs) => this.bridge.sweeper.closeIfDue(slot, nowNs);
+    this.datapath.due = this.bridge.sweeper;
     const state = new Map<string, unknown>();
     this.hub = new Hub({
       state: { get: (name) => state.get(name), set: (name, value) => void state.set(name, value) },
@@ -218,29 +226,25 @@ class Replay {
   private receive(from: number, count: number, report: FileReport): number {
     const { clock, macs, datapath } = this;
     if (clock === undefined) return from;
-    const { bytes, offset, captured, length, seconds, nanoseconds } = this.batch;
+    const { batch, port } = this;
+    const { offset, captured, length } = batch;
     const until = Math.min(
       this.nextSweepNs,
       this.nextPumpNs,
       this.speed > 0 ? this.realNs() + EARLY_MS * MS : Infinity,
     );
+    const to = clock.fill(batch.seconds, batch.nanoseconds, from, count, until, this.timeNs);
+    if (macs !== undefined)
+      for (let n = from; n < to; n++) port[n] = macs.portOf(batch.bytes, offset[n]!, captured[n]!);
+    this.frames.bytes = batch.bytes;
+    datapath.receiveFrames(this.frames, from, to);
     let sum = 0;
-    let n = from;
-    for (; n < count; n++) {
-      const ns = clock.at(seconds[n]!, nanoseconds[n]!);
-      if (!(ns < until)) break; // also where it is NaN
-      clock.ns = ns;
-      const at = offset[n]!;
-      const there = captured[n]!;
-      const no = macs === undefined ? 1 : macs.portOf(bytes, at, there);
-      datapath.receiveFrame(no, bytes, at, there, length[n]!, ns);
-      sum += length[n]!;
-    }
-    report.packets += n - from;
+    for (let n = from; n < to; n++) sum += length[n]!;
+    report.packets += to - from;
     report.bytes += sum;
-    this.packets += n - from;
+    this.packets += to - from;
     if (datapath.free.size < this.crowdedBelow) this.nextSweepNs = Math.min(this.nextSweepNs, clock.ns + CROWDED_NS);
-    return n;
+    return to;
   }
 
   /** Whatever has to happen before packet `n` of the batch is received: an epoch, waiting, a sweep, an export. */

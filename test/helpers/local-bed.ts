@@ -52,7 +52,7 @@ export class LocalBed {
       exact: true,
     });
     this.datapath.resolve = (miss) => this.bridge.resolve(miss);
-    this.datapath.closeIfDue = (slot, nowNs) => this.bridge.sweeper.closeIfDue(slot, nowNs);
+    this.datapath.due = this.bridge.sweeper;
   }
 
   /** Ports by name; a port that was there before keeps its channel. */

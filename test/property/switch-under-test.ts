@@ -83,7 +83,7 @@ export class SwitchUnderTest {
     });
     this.books = new Books(this.bridge);
     if (setup.mode !== "ring") this.datapath.resolve = (miss) => this.bridge.resolve(miss);
-    if (isExact) this.datapath.closeIfDue = (slot, nowNs) => this.bridge.sweeper.closeIfDue(slot, nowNs);
+    if (isExact) this.datapath.due = this.bridge.sweeper;
   }
 
   async start(): Promise<void> {

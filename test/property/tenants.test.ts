@@ -52,7 +52,7 @@ async function start(rate: number): Promise<{ bridge: Bridge; datapath: LocalDat
     exact: true,
   });
   datapath.resolve = (miss) => bridge.resolve(miss);
-  datapath.closeIfDue = (slot, nowNs) => bridge.sweeper.closeIfDue(slot, nowNs);
+  datapath.due = bridge.sweeper;
   assert.deepEqual(await bridge.start(), []);
   return { bridge, datapath, names };
 }

@@ -40,8 +40,27 @@ const NONE = -1;
 export interface EngineHooks {
   /** Answers a miss at once; its key is lent for the call. Absent: misses go to the ring and their frames wait. */
   resolve?: ((miss: Miss) => RuleChange) | undefined;
-  /** Asked before a flow is hit; true = it was due and has been closed, so the frame makes a new one. */
-  closeIfDue?: ((slot: number, nowNs: number) => boolean) | undefined;
+  /** Asked before a flow is hit. */
+  due?: DueFlows | undefined;
+}
+
+/** Timeouts that are exact to the frame: a sweeper in the engine's thread (src/flow/sweep.ts). */
+export interface DueFlows {
+  /** The cheap question, of every frame; the time is in words. False: the flow is certainly not due. */
+  mayBeDue(slot: number, nowLow: number, nowHigh: number): boolean;
+  /** True: it was due and has been closed, so the frame makes a new one. */
+  closeIfDue(slot: number, nowNs: number): boolean;
+}
+
+/** Frames that came by other ways than a port: parallel arrays, each frame with its port and time. */
+export interface ReadFrames {
+  bytes: Uint8Array;
+  readonly offset: Int32Array;
+  readonly captured: Int32Array;
+  readonly length: Int32Array;
+  readonly port: Int32Array;
+  /** ns of the bridge's clock. */
+  readonly timeNs: Float64Array;
 }
 
 export interface EngineOptions {
@@ -184,22 +203,31 @@ export class Engine {
   }
 
   /**
-   * One frame as received by a port, for who reads frames elsewhere than in ports (replay). Counters become visible with
-   * the next `commit`.
+   * Frames from ..< to as received by their ports, for who reads frames elsewhere than in ports (replay). Counters become
+   * visible with the next `commit`. By the batch, because a time handed over in a call is boxed: 40 bytes a frame.
    */
-  receiveFrame(no: number, bytes: Uint8Array, offset: number, captured: number, length: number, timeNs: number): void {
-    const entry = this.byNo[no];
-    if (entry === undefined || !entry.enabled) return;
-    const { frame } = this;
-    frame.port = no;
-    frame.bytes = bytes;
-    frame.offset = offset;
-    frame.captured = captured;
-    frame.length = length;
-    if (timeNs !== frame.timeNs) stampFrame(frame, timeNs);
+  receiveFrames(frames: ReadFrames, from: number, to: number): void {
+    const { frame, byNo } = this;
+    const { offset, captured, length, port, timeNs } = frames;
+    frame.bytes = frames.bytes;
     frame.gsoSize = frame.gsoHeaders = 0;
     frame.vnet = false;
-    this.take(entry);
+    for (let n = from; n < to; n++) {
+      const no = port[n]!;
+      const entry = byNo[no];
+      if (entry === undefined || !entry.enabled) continue;
+      frame.port = no;
+      frame.offset = offset[n]!;
+      frame.captured = captured[n]!;
+      frame.length = length[n]!;
+      if (timeNs[n]! !== frame.timeNs) stampFrame(frame, timeNs[n]!);
+      this.take(entry);
+    }
+  }
+
+  /** When the frame in hand came. */
+  get frameNs(): number {
+    return this.frame.timeNs;
   }
 
   /** Make the private counters visible. */
@@ -263,8 +291,9 @@ export class Engine {
     const { u32 } = this.memory.slots;
     const hash = hashKey(table, key);
     let slot = find(table, key, hash);
-    const { closeIfDue } = this.hooks;
-    if (slot >= 0 && closeIfDue !== undefined && closeIfDue(slot, frame.timeNs)) slot = NONE;
+    const { due } = this.hooks;
+    if (slot >= 0 && due !== undefined && due.mayBeDue(slot, frame.timeLow, frame.timeHigh))
+      if (due.closeIfDue(slot, frame.timeNs)) slot = NONE;
     let rule = slot >= 0 ? u32[slot * SLOT_WORDS + SLOT_RULE]! : 0;
     if (slot < 0 || rules.genByIndex[rule] !== u32[slot * SLOT_WORDS + SLOT_RULE_GEN]) {
       rule = rules.lookup(key);

@@ -19,7 +19,7 @@ import type {
   Unattributed,
 } from "../datapath.ts";
 import { readCounters, readUnattributed, release, takeMisses, takeQuiesced } from "./control-side.ts";
-import { Engine } from "./engine.ts";
+import { type DueFlows, Engine, type ReadFrames } from "./engine.ts";
 
 export interface LocalOptions extends FlowMemoryOptions {
   readonly seed: number;
@@ -39,12 +39,14 @@ export class LocalDatapath implements Datapath {
   readonly engine: Engine;
   /** Answers misses; set by who owns the pipeline before the first frame. Absent: misses wait in the ring. */
   resolve: ((miss: Miss) => RuleChange) | undefined;
-  /** Asked before a flow is hit (replay's exact timeouts). */
-  closeIfDue: ((slot: number, nowNs: number) => boolean) | undefined;
+  /** Asked before a flow is hit (replay's exact timeouts): the bridge's sweeper. */
+  due: DueFlows | undefined;
   private readonly views: FlowViews;
   private readonly open: LocalOptions["open"];
   private generation = 0;
   private now = 0;
+  /** Within `receiveFrames`: now is when the frame in hand came. */
+  private isReading = false;
 
   constructor(options: LocalOptions) {
     this.views = attach(createFlowMemory(options));
@@ -68,14 +70,16 @@ export class LocalDatapath implements Datapath {
     return this.engine.breathe(nowNs);
   }
 
-  /** One frame, received at `nowNs` by port `no`. */
-  receiveFrame(no: PortNo, bytes: Uint8Array, offset: number, captured: number, length: number, nowNs: number): void {
-    this.now = nowNs;
-    this.engine.receiveFrame(no, bytes, offset, captured, length, nowNs);
+  /** Frames from ..< to, each received by its port at its time. */
+  receiveFrames(frames: ReadFrames, from: number, to: number): void {
+    this.isReading = true;
+    this.engine.receiveFrames(frames, from, to);
+    this.isReading = false;
+    if (to > from) this.now = frames.timeNs[to - 1]!;
   }
 
   nowNs(): number {
-    return this.now;
+    return this.isReading ? this.engine.frameNs : this.now;
   }
 
   async addPort(spec: PortSpec): Promise<void> {
