@@ -81,7 +81,9 @@ export async function build({ ifStale = false, check = true } = {}) {
     minifySyntax: true,
     external: EXTERNAL,
     // What a bundled CommonJS package asks Node for.
-    banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
+    banner: {
+      js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',
+    },
     alias: { "sflow-decoder": `./${decoder}` },
     define: { WEIR_VERSION: JSON.stringify(readJson("package.json").version) },
   });
