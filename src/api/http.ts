@@ -7,7 +7,7 @@ export const MAX_BODY = 64 * 1024;
 /** What a handler answers. */
 export type Answer =
   | { readonly json: unknown; readonly status?: number }
-  | { readonly text: string; readonly status?: number }
+  | { readonly text: string; readonly status?: number; readonly type?: string }
   | { readonly lines: AsyncIterable<readonly unknown[]> }
   | { readonly none: true };
 
@@ -81,6 +81,9 @@ async function sendLines(response: ServerResponse, lines: AsyncIterable<readonly
 export async function send(response: ServerResponse, answer: Answer): Promise<void> {
   if ("lines" in answer) return sendLines(response, answer.lines);
   if ("none" in answer) return void response.writeHead(204, COMMON).end();
-  if ("text" in answer) return whole(response, answer.status ?? 200, "text/plain; charset=utf-8", answer.text);
+  if ("text" in answer) {
+    const { text, status = 200, type = "text/plain; charset=utf-8" } = answer;
+    return whole(response, status, type, text);
+  }
   whole(response, answer.status ?? 200, "application/json", JSON.stringify(answer.json) + "\n");
 }

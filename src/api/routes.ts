@@ -8,6 +8,7 @@ import { Problem } from "./problem.ts";
 import { durationMs, flag, listQuery, onlyKnown, since } from "./query.ts";
 import { list, page } from "./lists.ts";
 import { EVENT_KINDS, type EventKind } from "../telemetry/events.ts";
+import { metrics } from "./metrics/index.ts";
 import type { Maybe, PortPatch, ReloadRequest, SwitchView, TraceRequest } from "./switch.ts";
 
 export interface Call {
@@ -15,6 +16,8 @@ export interface Call {
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
   readonly body: unknown;
+  /** The Accept header, "" without one. */
+  readonly accept: string;
   /** Unix ms. */
   readonly nowMs: number;
   /** Aborted when the client is gone or the server closes. */
@@ -178,6 +181,9 @@ export const routes: readonly Route[] = [
       ? { text: "ready\n" }
       : { text: `not forwarding: ${waiting.join(", ")}\n`, status: 503 };
   }),
+  get("/metrics", "for Prometheus; ?names=ovs: the names of ovs_exporter", ({ view, query, accept }) =>
+    metrics(view, query, accept),
+  ),
   get("system", "the process, its bridges and exporters at a glance", system),
   whole("bridges", "bridges: counters, rates, table sizes", "name", (view) => view.bridges()),
   whole("ports", "ports: state, counters by disposition, rates, losses around the switch", "name", (view) =>

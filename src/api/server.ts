@@ -75,7 +75,9 @@ async function serve(options: ApiOptions, request: IncomingMessage, response: Se
     const hasBody = route.method === "PUT" || route.method === "PATCH" || route.method === "POST";
     const body = hasBody ? await readJson(request) : undefined;
     const nowMs = options.now();
-    const call = { view: options.view, params, query: url.searchParams, body, nowMs, signal: gone.signal };
+    const { accept = "" } = request.headers;
+    const { view } = options;
+    const call = { view, params, query: url.searchParams, body, accept, nowMs, signal: gone.signal };
     await send(response, await route.handle(call));
   } catch (error) {
     if (gone.signal.aborted && response.destroyed) return;
