@@ -288,8 +288,10 @@ export class Bridge {
     this.programSampling();
     this.keeper.poll();
     this.refresh();
+    const fresh = this.keeper.book.present().filter((entry) => entry.attached && !attached.has(entry));
+    if (config.mode === "observe") this.datapath.program(this.rules.ahead(fresh, this.datapath.nowNs()));
     // Now that all are known, those that are new may speak.
-    this.keeper.programEnabled(...this.keeper.book.present().filter((entry) => entry.attached && !attached.has(entry)));
+    this.keeper.programEnabled(...fresh);
     return failures;
   }
 

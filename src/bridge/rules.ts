@@ -6,6 +6,7 @@
  * rules go, and its next frame is a miss again, which teaches where it is.
  */
 import { DROP_NO_BUFFER_SPACE, DROPPED } from "../flow/disposition.ts";
+import { KEY_PORT, KEY_WORDS } from "../flow/key.ts";
 import type { Miss, RuleChange } from "../datapath/datapath.ts";
 import * as act from "../pipeline/actions.ts";
 import { RuleCache } from "../pipeline/classify.ts";
@@ -53,6 +54,8 @@ export interface KeeperStats {
   readonly refused: number;
 }
 
+/** Of a question that no frame asked. */
+const NO_MISS = -1;
 /** Rules that one miss may have decided again at once; the others follow in the next turns. */
 const AT_ONCE = 256;
 
@@ -116,6 +119,16 @@ export class RuleKeeper {
 
   setRest(restNs: number): void {
     this.restNs = restNs;
+  }
+
+  /** Rules of these ports before their first frame: one that something else forwards does not wait (observe mode). */
+  ahead(ports: readonly { readonly no: number }[], nowNs: number): RuleChange {
+    const misses = ports.map(({ no }): Miss => {
+      const key = new Uint32Array(KEY_WORDS);
+      key[KEY_PORT] = no << 16;
+      return { id: NO_MISS, key };
+    });
+    return this.resolve(misses, nowNs);
   }
 
   /** Another configuration: misses are answered by it at once, the rules follow in turns, refusals first. */
@@ -255,6 +268,8 @@ export class RuleKeeper {
   }
 
   private idleOut(limit: number, nowNs: number): void {
+    // Where something else forwards, no frame waits for an answer: its rule has to be there.
+    if (this.snapshot.mode === "observe") return;
     const { genByIndex, maxRules } = this.cache;
     const { lastNs } = this.outcomes;
     if (this.cache.size === 0) return;

@@ -21,8 +21,7 @@ export interface DatapathEnv {
 }
 
 /** Why this bridge cannot have the kernel datapath, as far as can be seen without trying; undefined: it may. */
-export function kernelObstacle(config: Pick<BridgeConfig, "ports" | "mode">): string | undefined {
-  if (config.mode === "observe") return "the kernel datapath does not observe yet";
+export function kernelObstacle(config: Pick<BridgeConfig, "ports">): string | undefined {
   const other = config.ports.find(({ type }) => type !== "netdev");
   if (other !== undefined)
     return `port ${other.name} is of type ${other.type}, the kernel datapath has netdev ports only`;
@@ -49,7 +48,7 @@ export function openDatapath(config: BridgeConfig, env: DatapathEnv): OpenDatapa
   try {
     if (obstacle === undefined)
       return {
-        datapath: new KernelDatapath(env),
+        datapath: new KernelDatapath({ ...env, mode: config.mode }),
         why: isAsked ? "as the configuration says" : "auto: every port and this host allow it",
       };
   } catch (error) {

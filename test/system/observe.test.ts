@@ -35,81 +35,86 @@ const received = (guest: Guest): number => findLink(guest.device)!.stats.rxPacke
 const ports = (home: WeirHome): readonly PortJson[] => home.json<List<PortJson>>("show", "ports").items;
 const port = (home: WeirHome, name: string): PortJson => ports(home).find((one) => one.name === name)!;
 
-test("members of a Linux bridge: all frames counted, all frames untouched", { timeout: 60_000 }, async (t) => {
-  if (!needsRoot(t) || !needs(t, "ip", "tc", "ping", "nfcapd", "nfdump")) return;
-  const [a, b, c] = guests(t, 3, { net: 98 }) as [Guest, Guest, Guest];
-  const bridge = linuxBridge(t, [a, b]);
-  const nfcapd = await startNfcapd(t);
-  const home = weirHome(t);
-  home.write({
-    flows: { activeTimeout: "1s" },
-    bridges: [{ name: "look", mode: "observe", members: bridge, sampling: { rate: 10 } }],
-    exporters: [{ type: "netflow-v5", collectors: [`127.0.0.1:${nfcapd.port}`] }],
-  });
-  const weir = await startWeir(t, home);
-  const before = received(a);
-  const counted = port(weir, a.device).rxPackets;
+for (const datapath of ["userspace", "kernel"] as const)
+  test(
+    `${datapath}: members of a Linux bridge: all frames counted, all frames untouched`,
+    { timeout: 60_000 },
+    async (t) => {
+      if (!needsRoot(t) || !needs(t, "ip", "tc", "ping", "nfcapd", "nfdump")) return;
+      const [a, b, c] = guests(t, 3, { net: 98 }) as [Guest, Guest, Guest];
+      const bridge = linuxBridge(t, [a, b]);
+      const nfcapd = await startNfcapd(t);
+      const home = weirHome(t);
+      home.write({
+        flows: { activeTimeout: "1s" },
+        bridges: [{ name: "look", datapath, mode: "observe", members: bridge, sampling: { rate: 10 } }],
+        exporters: [{ type: "netflow-v5", collectors: [`127.0.0.1:${nfcapd.port}`] }],
+      });
+      const weir = await startWeir(t, home);
+      const before = received(a);
+      const counted = port(weir, a.device).rxPackets;
 
-  await t.test("every frame that a member receives is in the counts, and in a flow", async () => {
-    assert.ok(pings(a, b.ip, "-c", "50", "-i", "0.01"));
-    const audit = await eventually(
-      () => weir.json<List<AuditJson>>("show", "audit").items[0]!,
-      () => port(weir, a.device).rxPackets - counted === received(a) - before,
-      `${a.device} counts what the kernel counts`,
-    );
-    assert.ok(audit.ok && audit.observed === audit.rx, JSON.stringify(audit));
-    assert.ok(received(a) - before >= 50);
-    const flows = weir.json<List<FlowJson>>("show", "flows", "--where", `ipSrc=${a.ip} proto=icmp`).items;
-    assert.deepEqual(
-      flows.map(({ disposition, output, outputKnown }) => ({ disposition, output, outputKnown })),
-      [{ disposition: "observed", output: [], outputKnown: false }],
-    );
-    assert.equal(flows[0]!.packets, 50);
-  });
+      await t.test("every frame that a member receives is in the counts, and in a flow", async () => {
+        assert.ok(pings(a, b.ip, "-c", "50", "-i", "0.01"));
+        const audit = await eventually(
+          () => weir.json<List<AuditJson>>("show", "audit").items[0]!,
+          () => port(weir, a.device).rxPackets - counted === received(a) - before,
+          `${a.device} counts what the kernel counts`,
+        );
+        assert.ok(audit.ok && audit.observed === audit.rx, JSON.stringify(audit));
+        assert.ok(received(a) - before >= 50);
+        const flows = weir.json<List<FlowJson>>("show", "flows", "--where", `ipSrc=${a.ip} proto=icmp`).items;
+        assert.deepEqual(
+          flows.map(({ disposition, output, outputKnown }) => ({ disposition, output, outputKnown })),
+          [{ disposition: "observed", output: [], outputKnown: false }],
+        );
+        assert.equal(flows[0]!.packets, 50);
+      });
 
-  await t.test("TCP at full speed and large pings arrive whole", async (t) => {
-    await sendFile(t, a, b, b.ip, 32 << 20);
-    assert.ok(pings(b, a.ip, "-s", "8000"));
-  });
+      await t.test("TCP at full speed and large pings arrive whole", async (t) => {
+        await sendFile(t, a, b, b.ip, 32 << 20);
+        assert.ok(pings(b, a.ip, "-s", "8000"));
+      });
 
-  await t.test("a device that joins the bridge is a port, one that leaves it is none", async () => {
-    const names = (): string[] => ports(weir).map(({ name }) => name);
-    assert.ok(!names().includes(c.device));
-    sh("ip", "link", "set", c.device, "master", bridge);
-    await eventually(names, (all) => all.includes(c.device), "it joins");
-    await eventually(
-      () => port(weir, c.device).state,
-      (state) => state === "up",
-      "it is up",
-    );
-    assert.ok(pings(c, a.ip));
-    await eventually(
-      () => port(weir, c.device).rxPackets,
-      (count) => count >= 3,
-      "it is counted",
-    );
-    sh("ip", "link", "set", c.device, "nomaster");
-    await eventually(names, (all) => !all.includes(c.device), "it leaves");
-    disconnect(b);
-    await eventually(names, (all) => !all.includes(b.device), "a member that is gone");
-    reconnect(b);
-    sh("ip", "link", "set", b.device, "master", bridge);
-    await eventually(names, (all) => all.includes(b.device), "and is back");
-    assert.ok(pings(a, b.ip));
-  });
+      await t.test("a device that joins the bridge is a port, one that leaves it is none", async () => {
+        const names = (): string[] => ports(weir).map(({ name }) => name);
+        assert.ok(!names().includes(c.device));
+        sh("ip", "link", "set", c.device, "master", bridge);
+        await eventually(names, (all) => all.includes(c.device), "it joins");
+        await eventually(
+          () => port(weir, c.device).state,
+          (state) => state === "up",
+          "it is up",
+        );
+        assert.ok(pings(c, a.ip));
+        await eventually(
+          () => port(weir, c.device).rxPackets,
+          (count) => count >= 3,
+          "it is counted",
+        );
+        sh("ip", "link", "set", c.device, "nomaster");
+        await eventually(names, (all) => !all.includes(c.device), "it leaves");
+        disconnect(b);
+        await eventually(names, (all) => !all.includes(b.device), "a member that is gone");
+        reconnect(b);
+        sh("ip", "link", "set", b.device, "master", bridge);
+        await eventually(names, (all) => all.includes(b.device), "and is back");
+        assert.ok(pings(a, b.ip));
+      });
 
-  await t.test("the end changes nothing, and the collector has it all", async () => {
-    await pause(200);
-    const sums = ports(weir).reduce((sum, one) => sum + one.observed, 0);
-    assert.ok(sums > 1000);
-    assert.equal(await weir.stop(), 0);
-    assert.ok(pings(a, b.ip));
-    await pause(300);
-    const { records } = await nfcapd.finish();
-    const icmp = records.filter(({ proto, src }) => proto === 1 && src === a.ip);
-    assert.ok(icmp.reduce((sum, { packets }) => sum + packets, 0) >= 50);
-  });
-});
+      await t.test("the end changes nothing, and the collector has it all", async () => {
+        await pause(200);
+        const sums = ports(weir).reduce((sum, one) => sum + one.observed, 0);
+        assert.ok(sums > 1000);
+        assert.equal(await weir.stop(), 0);
+        assert.ok(pings(a, b.ip));
+        await pause(300);
+        const { records } = await nfcapd.finish();
+        const icmp = records.filter(({ proto, src }) => proto === 1 && src === a.ip);
+        assert.ok(icmp.reduce((sum, { packets }) => sum + packets, 0) >= 50);
+      });
+    },
+  );
 
 test("a lone device, both ways; what would count twice is refused", { timeout: 60_000 }, async (t) => {
   if (!needsRoot(t) || !needs(t, "ip", "tc", "ping")) return;
@@ -134,20 +139,23 @@ test("a lone device, both ways; what would count twice is refused", { timeout: 6
     /direction: both is for mode: observe/,
   );
 
-  home.write({ bridges: [{ name: "look", mode: "observe", ports: [netdev(a.device, { direction: "both" })] }] });
-  const weir = await startWeir(t, home);
-  assert.ok(pings(a, b.ip, "-c", "20", "-i", "0.01"));
-  const icmp = (): readonly FlowJson[] =>
-    weir.json<List<FlowJson>>("show", "flows", "--where", "proto=icmp", "--sort", "ipSrc").items;
-  const flows = await eventually(icmp, (all) => all.length === 2, "both directions of one device");
-  assert.deepEqual(
-    flows.map(({ ipSrc, packets, port }) => [ipSrc, packets, port]),
-    [
-      [a.ip, 20, a.device],
-      [b.ip, 20, a.device],
-    ],
-  );
-  assert.equal(await weir.stop(), 0);
+  for (const datapath of ["userspace", "kernel"] as const) {
+    const lone = { name: "look", datapath, mode: "observe", ports: [netdev(a.device, { direction: "both" })] };
+    home.write({ bridges: [lone] });
+    const weir = await startWeir(t, home);
+    assert.ok(pings(a, b.ip, "-c", "20", "-i", "0.01"));
+    const icmp = (): readonly FlowJson[] =>
+      weir.json<List<FlowJson>>("show", "flows", "--where", "proto=icmp", "--sort", "ipSrc").items;
+    const flows = await eventually(icmp, (all) => all.length === 2, "both directions of one device");
+    assert.deepEqual(
+      flows.map(({ ipSrc, packets, port }) => [ipSrc, packets, port]),
+      [
+        [a.ip, 20, a.device],
+        [b.ip, 20, a.device],
+      ],
+    );
+    assert.equal(await weir.stop(), 0);
+  }
 });
 
 test("weir observe needs no file", { timeout: 60_000 }, async (t) => {

@@ -7,7 +7,7 @@ import { deviceLosses, type Losses } from "../../ports/device/device-port.ts";
 import { guard, readHostState } from "../../ports/device/guards.ts";
 import { findDevice, matchOf, type NetdevOptions, waitingFor } from "../../ports/netdev/index.ts";
 import type { PortState, PortStatus } from "../../ports/port.ts";
-import { type Attachment, attachIngress } from "../../sys/bpf-attach.ts";
+import { type Attachment, attachProgram } from "../../sys/bpf-attach.ts";
 import { deleteElement, updateElement } from "../../sys/bpf-maps.ts";
 import { findPeer, type Link, linkSpeed } from "../../sys/links.ts";
 import { setPromiscuous } from "../../sys/packet-socket.ts";
@@ -40,7 +40,14 @@ function bytesOf(value: number): Uint8Array {
 }
 
 /** `socket`: any packet socket of the process; it holds the devices in promiscuous mode. Throws where guards refuse. */
-export function openKernelPort(maps: KernelMaps, no: number, options: NetdevOptions, socket: number): KernelPort {
+export function openKernelPort(
+  maps: KernelMaps,
+  no: number,
+  options: NetdevOptions,
+  socket: number,
+  mode: "switch" | "observe" = "switch",
+): KernelPort {
+  const isSwitch = mode === "switch";
   const program = maps.object.program("ingress");
   const portOf = maps.object.map("port_of");
   const row = no * PORT_WORDS * 2;
@@ -50,7 +57,7 @@ export function openKernelPort(maps: KernelMaps, no: number, options: NetdevOpti
   let state: PortState = "absent";
   let message: string | undefined = waiting;
   let claim: Claim | undefined;
-  let attachment: Attachment | undefined;
+  let attachments: Attachment[] = [];
   let attached = 0;
   let isEnabled = false;
   let speed = 0;
@@ -59,7 +66,7 @@ export function openKernelPort(maps: KernelMaps, no: number, options: NetdevOpti
   const before: Losses = { nic: 0, tap: 0 };
 
   function refuse(found: Link): void {
-    const problem = guard(found, readHostState(), options.takeOver);
+    const problem = isSwitch ? guard(found, readHostState(), options.takeOver) : undefined;
     if (problem) throw new Error(problem);
     if (!found.ethernet) throw new Error(`${found.name} is not an Ethernet device`);
   }
@@ -80,19 +87,24 @@ export function openKernelPort(maps: KernelMaps, no: number, options: NetdevOpti
       return;
     }
     // Its filter stands behind the program, which takes every frame: it keeps the host's stack away when we are not there.
-    claim = claimDevice(found);
-    if (claim === undefined) {
+    // Who only looks on leaves the device to whom it belongs.
+    claim = isSwitch ? claimDevice(found) : undefined;
+    if (isSwitch && claim === undefined) {
       state = "conflict";
       message = `${found.name} is already a port, here or of another weir process; two switches would forward its frames twice`;
       return;
     }
     try {
       mark(found.index, no);
-      attachment = attachIngress(program, found.index, found.name);
-      setPromiscuous(socket, found.index, true);
+      attachments.push(attachProgram(program, found.index, found.name, "ingress"));
+      if (!isSwitch && options.direction === "both")
+        attachments.push(attachProgram(program, found.index, found.name, "egress"));
+      if (isSwitch) setPromiscuous(socket, found.index, true);
     } catch (error) {
+      for (const attachment of attachments) attachment.detach();
+      attachments = [];
       mark(found.index, 0);
-      claim.release();
+      claim?.release();
       claim = undefined;
       throw error;
     }
@@ -106,10 +118,10 @@ export function openKernelPort(maps: KernelMaps, no: number, options: NetdevOpti
     before.tap += now.tap - start.tap;
     start = now;
     maps.ports[row + P_FLAGS * 2] = 0;
-    attachment?.detach();
-    attachment = undefined;
+    for (const attachment of attachments) attachment.detach();
+    attachments = [];
     mark(attached, 0);
-    setPromiscuous(socket, attached, false);
+    if (isSwitch) setPromiscuous(socket, attached, false);
     attached = 0;
     try {
       claim?.release();
@@ -142,7 +154,7 @@ export function openKernelPort(maps: KernelMaps, no: number, options: NetdevOpti
 
   function look(): void {
     link = findDevice(options);
-    if (attached !== 0 && (link?.index !== attached || link.master !== 0)) detach();
+    if (attached !== 0 && (link?.index !== attached || (isSwitch && link.master !== 0))) detach();
     if (link === undefined) {
       state = "absent";
       message = waiting;

@@ -28,7 +28,16 @@ import {
 import { monotonicNs } from "../userspace/clock.ts";
 import { type KernelPort, openKernelPort } from "./device.ts";
 import { type Injector, openInjector } from "./inject.ts";
-import { P_HEADER, P_RATE, PORT_WORDS, S_SKIP, SAMPLE_DATA_BYTES, SET_MAX_FLOWS, STRIPE_WORDS } from "./layout.ts";
+import {
+  P_HEADER,
+  P_RATE,
+  PORT_WORDS,
+  S_SKIP,
+  SAMPLE_DATA_BYTES,
+  SET_MAX_FLOWS,
+  SET_OBSERVE,
+  STRIPE_WORDS,
+} from "./layout.ts";
 import { type KernelMaps, openMaps } from "./maps.ts";
 import { moveRecords } from "./records.ts";
 import { KernelRules } from "./rules.ts";
@@ -39,6 +48,8 @@ import type { WatchData } from "./watch.ts";
 export interface KernelOptions {
   /** Flow slots. */
   readonly capacity: number;
+  /** What the bridge is; absent: switch. */
+  readonly mode?: "switch" | "observe";
   /** Misses, samples or notices wait. */
   readonly onAttention: () => void;
   /** The watching thread ended by itself: a defect. Frames with a rule are still forwarded. */
@@ -82,6 +93,7 @@ export class KernelDatapath implements Datapath {
   constructor(options: KernelOptions) {
     this.options = options;
     this.maps = openMaps(options.capacity);
+    if (options.mode === "observe") this.maps.settings[SET_OBSERVE] = 1;
     this.slots = this.maps.slots;
     this.free = this.maps.free;
     this.rules = new KernelRules(this.maps);
@@ -122,7 +134,8 @@ export class KernelDatapath implements Datapath {
     if (no < 1 || no >= MAX_PORTS) throw new RangeError(`port number ${no} is not in 1..${MAX_PORTS - 1}`);
     const other = new Uint8Array(Uint32Array.of((no << 16) | OTHER_VLAN).buffer);
     updateElement(this.maps.object.map("without_flow"), other, EMPTY_ROW, `port ${no}`);
-    this.ports.set(no, openKernelPort(this.maps, no, spec.options as NetdevOptions, this.uplink.fds[0]!));
+    const options = spec.options as NetdevOptions;
+    this.ports.set(no, openKernelPort(this.maps, no, options, this.uplink.fds[0]!, this.options.mode));
     this.portsInUse = Math.max(this.portsInUse, no + 1);
   }
 

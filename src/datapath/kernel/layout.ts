@@ -63,6 +63,8 @@ export const SET_MISS_ROOM = 7;
 /** Bit n: drop reason n is expected, so nobody is told. */
 export const SET_QUIET_LOW = 8;
 export const SET_QUIET_HIGH = 9;
+/** 1: something else forwards the frames; the programs count them and let them be. */
+export const SET_OBSERVE = 10;
 /** u32 words. */
 export const MASK_ROW_WORDS = 32;
 export const MASK_ROW_ID = 20;

@@ -16,7 +16,7 @@ import * as C from "../../shm/counters.ts";
 import { RecordRing } from "../../shm/ring.ts";
 import { readCounter } from "../../shm/slots.ts";
 import { OTHER_VLAN, type UnattributedTable } from "../../shm/unattributed.ts";
-import { type Attachment, attachIngress } from "../../sys/bpf-attach.ts";
+import { type Attachment, attachProgram } from "../../sys/bpf-attach.ts";
 import { MAX_PORTS, type Miss } from "../datapath.ts";
 import { monotonicNs } from "../userspace/clock.ts";
 import { takeMisses } from "../userspace/control-side.ts";
@@ -74,7 +74,12 @@ export class Uplink {
     this.notices = notices;
     this.veth = openPrivateVeth();
     try {
-      this.attachment = attachIngress(maps.object.program("resume"), this.veth.near.index, this.veth.near.name);
+      this.attachment = attachProgram(
+        maps.object.program("resume"),
+        this.veth.near.index,
+        this.veth.near.name,
+        "ingress",
+      );
     } catch (error) {
       this.veth.close();
       throw error;

@@ -17,6 +17,8 @@
 #include "sample.h"
 
 #define TC_ACT_SHOT 2
+/* Let the frame be: others on the hook, then the host. TC_ACT_UNSPEC where that is clsact. */
+#define TCX_NEXT -1
 #define PACKET_HOST 0
 
 struct weir_output {

@@ -146,6 +146,7 @@
 #define SET_MISS_ROOM 7
 #define SET_QUIET_LOW 8
 #define SET_QUIET_HIGH 9
+#define SET_OBSERVE 10
 #define MASK_ROW_WORDS 32
 #define MASK_ROW_ID 20
 #define BLOCK_WORDS 16

@@ -71,6 +71,23 @@ __noinline int go_up(struct __sk_buff *skb, const struct weir_frame *frame)
 	return bpf_redirect(settings->word[SET_MISS_IFINDEX], 0);
 }
 
+/* Observe mode: no rule yet, or no whole header. Nobody waits for an answer. */
+__noinline int pass_without_flow(const struct weir_frame *frame, __u32 cause)
+{
+	if (!frame)
+		return TCX_NEXT;
+	__u32 port = frame->key.word[KEY_PORT] >> 16;
+	struct weir_settings *settings = get_settings();
+	struct weir_counters *row = bpf_map_lookup_elem(&counters, &port);
+	struct weir_stripe *stripe = settings ? stripe_of(settings, port) : NULL;
+
+	if (!row || !stripe)
+		return TCX_NEXT;
+	count_disposition(row, stripe, frame, OBSERVED, 0);
+	count_unattributed(frame, cause);
+	return TCX_NEXT;
+}
+
 /* Find or make the flow, follow its rule, settle. The frame is parsed, and counted as received. */
 static __always_inline int decide(struct __sk_buff *skb, struct weir_frame *frame, struct weir_settings *settings,
 				  struct weir_port *entry, struct weir_counters *row, struct weir_stripe *stripe)
@@ -92,7 +109,8 @@ static __always_inline int decide(struct __sk_buff *skb, struct weir_frame *fram
 	if (!rule) {
 		index = classify(frame);
 		if (index == NO_RULE)
-			return go_up(skb, frame);
+			return settings->word[SET_OBSERVE] ? pass_without_flow(frame, CAUSE_MISS_REFUSED) :
+							     go_up(skb, frame);
 		rule = bpf_map_lookup_elem(&rule_table, &index);
 		if (!rule)
 			return TC_ACT_SHOT;
@@ -143,6 +161,8 @@ static __always_inline int decide(struct __sk_buff *skb, struct weir_frame *fram
 		sample_frame(skb, frame, stripe, row, entry->word[P_RATE], &outcome);
 	if (outcome.reason)
 		notice_drop(skb, frame, settings, entry, row, &outcome);
+	if (outcome.disposition == OBSERVED)
+		return TCX_NEXT;
 	if (outcome.disposition != FORWARDED)
 		return TC_ACT_SHOT;
 	return send_all(skb, frame, block, outputs);
@@ -160,21 +180,26 @@ static __always_inline __u32 port_of_device(__u32 ifindex)
 	return number ? *number : 0;
 }
 
+/* Of a port in observe mode that is asked for both directions it stands on the way out, too. */
 SEC("tc")
 int ingress(struct __sk_buff *skb)
 {
 	struct weir_settings *settings = get_settings();
 	__u32 port = port_of_device(skb->ifindex);
 
-	if (port == 0 || !settings)
+	if (!settings)
 		return TC_ACT_SHOT;
+	int otherwise = settings->word[SET_OBSERVE] ? TCX_NEXT : TC_ACT_SHOT;
+
+	if (port == 0)
+		return otherwise;
 	struct weir_port *entry = bpf_map_lookup_elem(&ports, &port);
 	struct weir_counters *row = bpf_map_lookup_elem(&counters, &port);
 	struct weir_stripe *stripe = stripe_of(settings, port);
 
 	/* A port that is not enabled receives nothing. */
 	if (!entry || !row || !stripe || !(entry->word[P_FLAGS] & PORT_ENABLED))
-		return TC_ACT_SHOT;
+		return otherwise;
 	struct weir_frame frame = {};
 	int whole = parse_frame(skb, &frame, port);
 
@@ -182,7 +207,8 @@ int ingress(struct __sk_buff *skb)
 	stripe->word[S_RX_PACKETS] += frame.packets;
 	stripe->word[S_RX_BYTES] += frame.wire_bytes;
 	if (!whole)
-		return refuse(skb, &frame, DROP_PKT_TOO_SMALL, CAUSE_NO_FLOW);
+		return settings->word[SET_OBSERVE] ? pass_without_flow(&frame, CAUSE_NO_FLOW) :
+						     refuse(skb, &frame, DROP_PKT_TOO_SMALL, CAUSE_NO_FLOW);
 	if (is_multicast(&frame.key))
 		ADD(row, is_broadcast(&frame.key) ? C_RX_BROADCAST : C_RX_MULTICAST, frame.packets);
 	if (frame.fault)
