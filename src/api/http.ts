@@ -9,6 +9,7 @@ export type Answer =
   | { readonly json: unknown; readonly status?: number }
   | { readonly text: string; readonly status?: number; readonly type?: string }
   | { readonly lines: AsyncIterable<readonly unknown[]> }
+  | { readonly bytes: AsyncIterable<Uint8Array>; readonly type: string; readonly file?: string }
   | { readonly none: true };
 
 function isJson(type: string | undefined): boolean {
@@ -78,8 +79,25 @@ async function sendLines(response: ServerResponse, lines: AsyncIterable<readonly
   response.end();
 }
 
+/** Bytes as they come; waits for a slow reader, stops with it. */
+async function sendBytes(response: ServerResponse, answer: Extract<Answer, { bytes: unknown }>): Promise<void> {
+  const disposition =
+    answer.file === undefined ? {} : { "Content-Disposition": `attachment; filename="${answer.file}"` };
+  response.writeHead(200, { ...COMMON, ...disposition, "Content-Type": answer.type });
+  if (response.req.method === "HEAD") return void response.end();
+  response.flushHeaders();
+  response.socket?.setTimeout(0);
+  for await (const bytes of answer.bytes) {
+    if (response.destroyed) return;
+    if (!response.write(bytes)) await drained(response);
+    if (response.destroyed) return;
+  }
+  response.end();
+}
+
 export async function send(response: ServerResponse, answer: Answer): Promise<void> {
   if ("lines" in answer) return sendLines(response, answer.lines);
+  if ("bytes" in answer) return sendBytes(response, answer);
   if ("none" in answer) return void response.writeHead(204, COMMON).end();
   if ("text" in answer) {
     const { text, status = 200, type = "text/plain; charset=utf-8" } = answer;

@@ -104,6 +104,14 @@ async function bed() {
     putPort: () => Promise.resolve(),
     patchPort: async (name, patch) => void bridge.setEnabled(name, patch.enabled),
     deletePort: () => Promise.resolve(),
+    mirrors: {
+      list: () => [],
+      put: () => Promise.reject(new Error("no mirrors here")),
+      stop: () => Promise.reject(new Error("no mirrors here")),
+      capture: () => {
+        throw new Error("no mirrors here");
+      },
+    },
   };
 
   const no = (name: string): number => bridge.port(name)!.no;

@@ -21,6 +21,7 @@ import { tenantsJson } from "../bridge/views/tenants.ts";
 import { traceJson } from "../bridge/views/trace.ts";
 import { Problem } from "./problem.ts";
 import { compareBy } from "./query.ts";
+import type { Mirrors } from "./mirrors.ts";
 import type { DropQuery, FlowQuery, PortPatch, ReloadRequest, SwitchView, TraceRequest } from "./switch.ts";
 import { compileWhere } from "./where.ts";
 
@@ -59,6 +60,7 @@ export interface Running {
   putPort(name: string, entry: unknown): Promise<void>;
   patchPort(name: string, patch: PortPatch): Promise<void>;
   deletePort(name: string): Promise<void>;
+  readonly mirrors: Mirrors;
 }
 
 const EXPORTER_TROUBLE = ["REFUSED", "FAILING", "FAILED"];
@@ -122,6 +124,10 @@ export function liveView(running: Running): SwitchView {
       portNamed(name);
       await running.deletePort(name);
     },
+    mirrors: () => running.mirrors.list(),
+    putMirror: (name, entry, caller) => running.mirrors.put(name, entry, caller),
+    deleteMirror: (name) => running.mirrors.stop(name),
+    capture: (name, signal) => running.mirrors.capture(name, signal),
   };
 }
 

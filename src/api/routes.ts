@@ -172,6 +172,28 @@ async function system(call: Call): Promise<Answer> {
   return { json: await call.view.system() };
 }
 
+/** `origin` is what the asking program says of itself: on the socket everybody is an operator. */
+async function putMirror(call: Call): Promise<Answer> {
+  const { origin, startedBy, ...entry } = object(call.body, Object.keys(call.body ?? {}));
+  const who = typed<string>({ startedBy }, "startedBy", "string")?.slice(0, 64) ?? "api";
+  const caller = { origin: origin === "cli" ? "cli" : "api", startedBy: who } as const;
+  return { json: await call.view.putMirror(call.params.name!, entry, caller) };
+}
+
+async function oneMirror(call: Call): Promise<Answer> {
+  onlyKnown(call.query, []);
+  const mirror = (await call.view.mirrors()).find((entry) => entry.name === call.params.name);
+  if (mirror === undefined) throw new Problem(404, `there is no mirror ${JSON.stringify(call.params.name)}`);
+  return { json: mirror };
+}
+
+async function capture(call: Call): Promise<Answer> {
+  await oneMirror(call);
+  const bytes = call.view.capture(call.params.name!, call.signal);
+  const file = `${call.params.name!.replaceAll(/[^\w.@+-]/g, "_")}.pcapng`;
+  return { bytes, type: "application/x-pcapng", file };
+}
+
 export const routes: readonly Route[] = [
   get("/healthz", "the process answers", () => ({ text: "ok\n" })),
   get("/readyz", "every bridge forwards", async (call) => {
@@ -208,6 +230,13 @@ export const routes: readonly Route[] = [
   get("events", "what happened; ?follow=1 streams, ?kind=port,mac chooses", events),
   // It sends nothing and shows nobody's packets: whoever may look may ask.
   { ...write("POST", "trace", "why a frame goes where it goes; changes nothing", trace), role: "viewer" },
+  whole("mirrors", "mirror sessions: what they copy, where to, and their counters", "name", (view) => view.mirrors()),
+  get("mirrors/{name}", "one mirror session", oneMirror),
+  write("PUT", "mirrors/{name}", "start a mirror session; the body is a mirror entry of the configuration", putMirror),
+  write("DELETE", "mirrors/{name}", "stop a mirror session", async (call) => ({
+    json: await call.view.deleteMirror(call.params.name!),
+  })),
+  { ...get("mirrors/{name}/capture", "the session's frames as a pcapng stream", capture), role: "operator" },
   get("config", "the running configuration", async (call) => {
     onlyKnown(call.query, []);
     return { json: await call.view.config() };

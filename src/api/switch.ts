@@ -10,6 +10,7 @@ import type {
   ExporterJson,
   FlowJson,
   MacJson,
+  MirrorJson,
   PortJson,
   ReloadJson,
   RuleJson,
@@ -61,6 +62,12 @@ export interface PortPatch {
   readonly forMs?: number;
 }
 
+/** Who asks, for the log and `startedBy`. */
+export interface Caller {
+  readonly origin: "cli" | "api";
+  readonly startedBy: string;
+}
+
 export interface SwitchView {
   system(): Maybe<SystemJson>;
   bridges(): Maybe<BridgeJson[]>;
@@ -83,5 +90,15 @@ export interface SwitchView {
   putPort(name: string, entry: unknown): Promise<PortJson>;
   patchPort(name: string, patch: PortPatch): Promise<PortJson>;
   deletePort(name: string): Promise<void>;
+  mirrors(): Maybe<MirrorJson[]>;
+  /** Start a session; the body is a mirror entry of the configuration. The same body again changes nothing. */
+  putMirror(name: string, entry: unknown, caller: Caller): Promise<MirrorJson>;
+  /** Stop a session; returns its last counters. One of the configuration's is refused (409). */
+  deleteMirror(name: string): Promise<MirrorJson>;
+  /**
+   * The session's frames as pcapng, from now on, until it ends or `signal` says that the reader is gone; a session with an
+   * output of type stream ends with its reader.
+   */
+  capture(name: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
   readonly events: EventBus;
 }

@@ -7,6 +7,8 @@ import { arch, cpus, freemem, networkInterfaces, release, totalmem } from "node:
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ApiServer, startApi } from "../api/server.ts";
 import { liveView, type Running } from "../api/live.ts";
+import type { Mirrors } from "../api/mirrors.ts";
+import { Problem } from "../api/problem.ts";
 import type { Breath } from "../bridge/views/flow-rates.ts";
 import type { Registries } from "../config/check.ts";
 import { type Identity, openIdentity } from "../config/identity.ts";
@@ -52,6 +54,16 @@ export const unixNow = (): number => Date.now();
 const breath: Breath = {
   breathe: () => new Promise((resolve) => setImmediate(resolve)),
   sleep: (ms) => sleep(ms),
+};
+
+/** Until bridges copy frames. */
+const noMirrors: Mirrors = {
+  list: () => [],
+  put: () => Promise.reject(new Problem(501, "mirrors are not available in this version")),
+  stop: (name) => Promise.reject(new Problem(404, `there is no mirror ${JSON.stringify(name)}`)),
+  capture: () => {
+    throw new Problem(404, "there are no mirrors");
+  },
 };
 
 export class LiveSwitch {
@@ -316,6 +328,7 @@ export class LiveSwitch {
       putPort: (name, entry) => reloader.putPort(name, entry),
       patchPort: (name, patch) => reloader.patchPort(name, patch),
       deletePort: (name) => reloader.deletePort(name),
+      mirrors: noMirrors,
     };
   }
 }

@@ -10,6 +10,7 @@ import type {
   FlowJson,
   LostJson,
   ReplayJson,
+  MirrorJson,
   PortJson,
   SystemJson,
   TenantJson,
@@ -432,9 +433,44 @@ export function fakeSwitch(more: Partial<SwitchView> = {}): FakeSwitch {
     async deletePort(name) {
       calls.push({ name });
     },
+    mirrors: () => [mirror],
+    async putMirror(name, entry, caller) {
+      calls.push({ name, entry, caller });
+      return { ...mirror, name, ...caller };
+    },
+    async deleteMirror(name) {
+      calls.push({ name });
+      return { ...mirror, name, state: "ended" };
+    },
+    async *capture() {
+      yield Uint8Array.of(0x0a, 0x0d, 0x0d, 0x0a);
+    },
     ...more,
   };
 }
+
+export const mirror: MirrorJson = {
+  bridge: "weir0",
+  name: "debug-web1",
+  origin: "cli",
+  startedBy: "anna",
+  startedMs: 1_795_000_000_000,
+  endsMs: 1_795_000_600_000,
+  state: "running",
+  select: { ports: ["web1"], direction: "both", dropped: "include" },
+  outputs: [{ kind: "span", target: "mon0", state: "running", sent: 90, bytes: 9000, failed: 0, queueDropped: 0 }],
+  sample: 1,
+  limit: { pps: 10_000, bps: 100_000_000 },
+  ports: ["web1"],
+  matched: 100,
+  sent: 90,
+  bytesBefore: 10_000,
+  bytesAfter: 9000,
+  sampledOut: 0,
+  rateDropped: 10,
+  queueDropped: 0,
+  failed: 0,
+};
 
 export const replayed: ReplayJson = {
   files: [

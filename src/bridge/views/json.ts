@@ -222,6 +222,63 @@ export interface DropsExtra {
 /** An exporter and its collectors, as the hub says it. */
 export type ExporterJson = ExporterView;
 
+/** What a mirror session copies: as configured, keys that narrow nothing left out. */
+export interface MirrorSelectJson {
+  all?: true;
+  ports?: string[];
+  owners?: { vm?: string; vmId?: string; tenant?: string; ifaceId?: string; mac?: string }[];
+  vlans?: number[];
+  direction: "ingress" | "egress" | "both";
+  /** In pcap's language. */
+  filter?: string;
+  dropped: "include" | "exclude" | "only";
+}
+
+export interface MirrorOutputJson {
+  kind: "span" | "rspan" | "erspan" | "file" | "stream";
+  /** "mon0", "VLAN 999", "192.0.2.9 type II session 7", "web1.pcapng"; of a stream, who reads it. */
+  target: string;
+  /** waiting: its port is absent, or nobody has asked for its stream yet. */
+  state: "running" | "waiting" | "failed" | "ended";
+  lastError?: string;
+  /** Copies handed over, their bytes, copies that could not be, and copies that found the queue full. */
+  sent: number;
+  bytes: number;
+  failed: number;
+  queueDropped: number;
+}
+
+export interface MirrorJson {
+  bridge: string;
+  name: string;
+  origin: "config" | "cli" | "api";
+  startedBy: string;
+  startedMs: number;
+  /** When its time is over; absent: it has no limit. */
+  endsMs?: number;
+  state: "running" | "ended";
+  /** A sentence: why it ended, or why it copies nothing ("matches no port: no port has owner.vm web1"). */
+  message?: string;
+  select: MirrorSelectJson;
+  outputs: MirrorOutputJson[];
+  /** Bytes of each frame that are copied; absent: all. */
+  snaplen?: number;
+  /** 1 in N of the selected frames. */
+  sample: number;
+  limit: { pps?: number; bps?: number; packets?: number };
+  /** Names of the ports that the selection means now. */
+  ports: string[];
+  /** Frames selected, and those of them that went to at least one output; bytes before and after cutting. */
+  matched: number;
+  sent: number;
+  bytesBefore: number;
+  bytesAfter: number;
+  sampledOut: number;
+  rateDropped: number;
+  queueDropped: number;
+  failed: number;
+}
+
 export interface AuditJson {
   bridge: string;
   datapath: string;
