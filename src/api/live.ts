@@ -185,10 +185,13 @@ function system(running: Running): SystemJson {
 }
 
 /** Exporters read the records of all bridges: their equation stands with the last. */
-function audit(running: Running): ReturnType<BridgeView["audit"]>[] {
+async function audit(running: Running): Promise<Awaited<ReturnType<BridgeView["audit"]>>[]> {
   const at = new Date(running.now()).toISOString();
-  const audits = running.bridges().map((view) => view.audit(at));
-  const inRecords = audits.reduce((sum, one) => sum + one.inRecords, 0);
+  const bridges = running.bridges();
+  const audits: Awaited<ReturnType<BridgeView["audit"]>>[] = [];
+  for (const view of bridges) audits.push(await view.audit(at));
+  // Read in one go with what exporters say: records are made while an audit takes its slices.
+  const inRecords = bridges.reduce((sum, { recordedPackets }) => sum + recordedPackets, 0);
   // Samples estimate; they are no part of the sum.
   const exact = running.exporters().filter(({ sampling }) => sampling === undefined);
   const equations = exact.map((exporter) => exporterAudit(exporter, inRecords));

@@ -12,7 +12,7 @@ import { MAX_MASKS, MAX_PORTS, MAX_RULES, type Datapath, type Miss, type RuleCha
 import { END_FORCED } from "../flow/disposition.ts";
 import { Outcomes } from "../flow/outcomes.ts";
 import type { Boot } from "../flow/record.ts";
-import { Sweeper, type SweepTimeouts } from "../flow/sweep.ts";
+import { SLICE, Sweeper, type SweepTimeouts } from "../flow/sweep.ts";
 import { MacTable, type MacEntry, type MacStats } from "../pipeline/mac-table.ts";
 import { carries, Snapshot } from "../pipeline/snapshot.ts";
 import { trace, type Trace } from "../pipeline/trace.ts";
@@ -20,7 +20,7 @@ import { C_PENDING, CounterSnapshot } from "../shm/counters.ts";
 import type { RecordLog } from "../shm/log.ts";
 import type { PortInfo } from "../telemetry/exporter.ts";
 import { AdaptiveSampling } from "./adaptive.ts";
-import { audit, type Audit } from "./audit.ts";
+import { audit, auditInSlices, type Audit, type AuditSource } from "./audit.ts";
 import { MacMoves } from "./moves.ts";
 import { portInfo, snapshotPort, type PortEntry } from "./port-book.ts";
 import { isOtherAttachment, PortKeeper, type PortFailure } from "./port-keeper.ts";
@@ -146,7 +146,7 @@ export class Bridge {
     const missed = this.answerMisses(nowNs);
     const change = this.rules.turn(nowNs);
     if (change) this.datapath.program(change);
-    this.sweeper.sweep(nowNs, sweepBudget);
+    const swept = this.sweeper.sweep(nowNs, sweepBudget);
     if (nowNs - this.secondNs >= SECOND) {
       this.secondNs = nowNs;
       this.macs.age(nowNs, MACS_AGED_AT_ONCE);
@@ -156,7 +156,7 @@ export class Bridge {
     const sampling = this.adaptive.look(() => this.counters(), nowNs);
     if (sampling.length > 0) this.datapath.program({ sampling });
     this.tellMoves(nowNs);
-    return missed || this.rules.busy;
+    return missed || this.rules.busy || swept >= SLICE;
   }
 
   /** Answer waiting misses; true: there may be more. Cheap when there are none. */
@@ -181,7 +181,16 @@ export class Bridge {
 
   /** Proof that every frame is counted once. */
   audit(): Audit {
-    return audit({ counters: (out) => this.datapath.counters(out), sweeper: this.sweeper, ports: MAX_PORTS });
+    return audit(this.books);
+  }
+
+  /** The same, in slices between which the switch goes on. */
+  auditInSlices(breathe: () => Promise<void>): Promise<Audit> {
+    return auditInSlices(this.books, breathe);
+  }
+
+  private get books(): AuditSource {
+    return { counters: (out) => this.datapath.counters(out), sweeper: this.sweeper, ports: MAX_PORTS };
   }
 
   /** The port counters now; the same object each time. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { RecordCursor } from "../shm/log.ts";
 import { END_ACTIVE, END_FORCED, END_IDLE, END_LACK_OF_RESOURCES, END_OF_FLOW } from "./disposition.ts";
+import { COUNT_PACKETS, PortTotals } from "./totals.ts";
 import { flowBench, keyOf, SECOND } from "../../test/helpers/flowbed.ts";
 
 const MS = 1e6;
@@ -228,4 +229,23 @@ test("a table with flows is taken over as it stands", () => {
   second.sweep(30 * SECOND);
   assert.equal(bed.records().length, 1000);
   assert.equal(bed.views.free.size, bed.views.slots.capacity);
+});
+
+test("sums in slices are the sums of one look, and no flow ends in between", async () => {
+  const bed = flowBench({ capacity: 20_000 });
+  for (let n = 0; n < 20_000; n++) bed.frame(keyOf(1 + (n % 8), n), 10 * SECOND, { packets: 1 + (n % 3) });
+  const whole = bed.sweeper.table(new PortTotals(16), true);
+  let breaths = 0;
+  const sliced = await bed.sweeper.unrecorded(new PortTotals(16), async () => {
+    breaths++;
+    bed.sweepLive(1000 * SECOND);
+  });
+  assert.equal(breaths, 3);
+  for (let port = 0; port < 16; port++)
+    assert.equal(sliced.get(port, COUNT_PACKETS), whole.get(port, COUNT_PACKETS), `port ${port}`);
+  assert.equal(bed.sweeper.recorded.total(COUNT_PACKETS), 0);
+  bed.sweepLive(1000 * SECOND);
+  for (let n = 0; n < 100 && bed.sweeper.recorded.total(COUNT_PACKETS) < whole.total(COUNT_PACKETS); n++)
+    bed.sweepLive(1000 * SECOND);
+  assert.equal(bed.sweeper.recorded.total(COUNT_PACKETS), whole.total(COUNT_PACKETS));
 });

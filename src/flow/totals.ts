@@ -85,7 +85,7 @@ export class PortTotals {
 const counts = new Float64Array(COUNTS);
 
 /**
- * Add up the flows in the table, by port; with a ledger, only what no record has said yet. `used` counts the slots in use
+ * Add the flows in the table (slots from ..< to, whole blocks) to `out`, by port; with a ledger, only what no record has said yet. `used` counts the slots in use
  * of each block of `blockSlots`: memory that no flow touched is not touched here either.
  */
 export function sumTable(
@@ -94,9 +94,10 @@ export function sumTable(
   used: Int32Array,
   blockSlots: number,
   ledger?: Float64Array,
+  from = 0,
+  to = slots.capacity,
 ): PortTotals {
-  out.clear();
-  for (let slot = 0; slot < slots.capacity; slot++) {
+  for (let slot = from; slot < to; slot++) {
     if (slot % blockSlots === 0 && used[slot / blockSlots] === 0) {
       slot += blockSlots - 1;
       continue;

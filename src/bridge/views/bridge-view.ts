@@ -1,6 +1,7 @@
 /** One running bridge as the API shows it: its counters with their rates, its ports, flows, MACs and rules as JSON. */
 import { MAX_PORTS } from "../../datapath/datapath.ts";
 import { UNATTRIBUTED_CAUSES } from "../../flow/disposition.ts";
+import { COUNT_PACKETS } from "../../flow/totals.ts";
 import * as C from "../../shm/counters.ts";
 import type { CounterSnapshot } from "../../shm/counters.ts";
 import { SLOT_RULE, SLOT_RULE_GEN, SLOT_STATE, SLOT_WORDS, STATE_LIVE } from "../../shm/slots.ts";
@@ -160,10 +161,16 @@ export class BridgeView {
     };
   }
 
+  /** Packets that records have told of until now. */
+  get recordedPackets(): number {
+    return this.bridge.sweeper.recorded.total(COUNT_PACKETS);
+  }
+
   /** Without exporters: they read the records of several bridges. */
-  audit(at: string): AuditJson {
+  async audit(at: string): Promise<AuditJson> {
     const { bridge } = this;
-    const { failing: _failing, drops, causes, lost, ...found } = bridge.audit();
+    const { breath } = this.options;
+    const { failing: _failing, drops, causes, lost, ...found } = await bridge.auditInSlices(() => breath.breathe());
     return {
       bridge: bridge.name,
       datapath: bridge.datapath.kind,
