@@ -140,18 +140,24 @@ export class Bed {
   /** Frames a second that reach the receiver while the sender sends as fast as it can, after a short run-in. */
   async frameRate(lane: Lane, flows: number, seconds = 1): Promise<number> {
     const runIn = 0.3;
-    const mac = ip(`-n ${lane.receiver} -j link show dev ${RECEIVER_DEVICE}`);
-    const { address } = (JSON.parse(mac) as [{ address: string }])[0];
-    const args = ["send", SENDER_DEVICE, address, String(flows), String(seconds + 2 * runIn)];
-    const child = spawn("ip", ["netns", "exec", lane.sender, this.load, ...args], { env: { ...process.env, PATH } });
-    this.children.push(child);
-    const done = new Promise<number | null>((resolve) => child.on("exit", resolve));
+    const sent = this.flood(lane, flows, seconds + 2 * runIn);
     await sleep(runIn * 1000);
     const [before, from] = [this.received(lane), process.hrtime.bigint()];
     await sleep(seconds * 1000);
     const [after, to] = [this.received(lane), process.hrtime.bigint()];
-    if ((await done) !== 0) throw new Error(`the sender failed in ${lane.sender}`);
+    await sent;
     return (after - before) / (Number(to - from) / 1e9);
+  }
+
+  /** Frames as fast as the sender can. Once it has begun this process only waits: it may measure something else. */
+  async flood(lane: Lane, flows: number, seconds: number): Promise<void> {
+    const mac = ip(`-n ${lane.receiver} -j link show dev ${RECEIVER_DEVICE}`);
+    const { address } = (JSON.parse(mac) as [{ address: string }])[0];
+    const args = ["send", SENDER_DEVICE, address, String(flows), String(seconds)];
+    const child = spawn("ip", ["netns", "exec", lane.sender, this.load, ...args], { env: { ...process.env, PATH } });
+    this.children.push(child);
+    const code = await new Promise<number | null>((resolve) => child.on("exit", resolve));
+    if (code !== 0) throw new Error(`the sender failed in ${lane.sender}`);
   }
 
   /** bit/s of one iperf3 stream from sender to receiver, as the receiver counted; 0: no connection. */

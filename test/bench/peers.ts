@@ -76,6 +76,8 @@ export interface WeirOptions {
   readonly netflow?: boolean;
   /** The configuration's `flows`. */
   readonly flows?: string;
+  /** File that its control thread's delays go to (loop-delay.ts). */
+  readonly loopDelay?: string;
 }
 
 export interface WeirServer {
@@ -107,6 +109,10 @@ export async function weirServer(bed: Bed, short: string, options: WeirOptions =
   const config = bed.write(`${short}.yaml`, `${lines.join("\n")}\n`);
   if (options.netflow) bed.sink(lane.middle, NETFLOW_PORT);
   const args = [join(projectRoot, "dist/weir.js"), "run", "--config", config];
+  if (options.loopDelay !== undefined) {
+    process.env["WEIR_LOOP_DELAY"] = options.loopDelay;
+    args.unshift("--import", join(projectRoot, "dist/js/test/bench/loop-delay.js"));
+  }
   // `ip netns exec` becomes the program: its process id is the switch's.
   const child = bed.start(short, lane.middle, process.execPath, args);
   await bed.ready(lane, 20);

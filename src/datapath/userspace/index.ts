@@ -14,6 +14,7 @@ import type { Datapath, Generation, MissSource, PortNo, PortSpec, RuleChange, Un
 import { monotonicNs } from "./clock.ts";
 import { readCounters, readUnattributed, release, takeMisses, takeQuiesced } from "./control-side.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
+import { preferControl } from "./priority.ts";
 import { CONTROL_ATTENTION, countMessage, wake } from "./wake.ts";
 
 export interface UserspaceOptions extends FlowMemoryOptions {
@@ -60,6 +61,7 @@ export class UserspaceDatapath implements Datapath {
       bridge: options.bridge,
       baseDir: options.baseDir,
       mode: options.mode ?? "switch",
+      priority: preferControl(),
     };
     this.worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: start });
     this.worker.on("message", (message: FromWorker) => this.hear(message, options.onAttention));

@@ -11,6 +11,8 @@ export interface WorkerStart {
   readonly bridge: string;
   readonly baseDir: string;
   readonly mode: "switch" | "observe";
+  /** Its nice value. */
+  readonly priority: number;
 }
 
 export type ToWorker =

@@ -11,6 +11,7 @@ import type { PortNo, PortSpec } from "../datapath.ts";
 import { monotonicNs } from "./clock.ts";
 import { CONTROL_ATTENTION, CONTROL_MESSAGES } from "./wake.ts";
 import { Engine } from "./engine.ts";
+import { runAt } from "./priority.ts";
 import { Idle } from "./idle.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
 
@@ -19,6 +20,7 @@ const STATUS_EVERY_NS = 500e6;
 const SPINS = 4;
 
 async function run(start: WorkerStart): Promise<void> {
+  runAt(start.priority);
   const control = parentPort!;
   const views = attach(start.memory);
   const engine = new Engine({ memory: views, seed: start.seed });
