@@ -46,6 +46,17 @@ const ALLOWED: Record<string, readonly string[]> = {
     "src/datapath/datapath.ts",
     "type:src/ports/port.ts",
   ],
+  "src/mirror": [
+    "src/pipeline",
+    "src/flow",
+    "src/shm",
+    "src/wire",
+    "src/sys",
+    "src/text",
+    "type:src/bridge/views/json.ts",
+    "type:src/config/config.ts",
+    "type:src/datapath/datapath.ts",
+  ],
   "src/config": ["src/flow", "src/wire", "src/text", "type:src/ports/port.ts", "type:src/telemetry/exporter.ts"],
   "src/api": [
     "src/telemetry",

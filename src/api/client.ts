@@ -127,6 +127,22 @@ export class ApiClient {
     }
   }
 
+  /** An answer as it comes, until it ends, the caller stops or `signal` does. */
+  async *bytes(path: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    const response = await this.ask("GET", path, {});
+    const stop = (): void => void response.destroy();
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop);
+    try {
+      for await (const chunk of response as AsyncIterable<Buffer>) yield chunk;
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      signal.removeEventListener("abort", stop);
+      response.destroy();
+    }
+  }
+
   private async ask(
     method: string,
     path: string,

@@ -14,6 +14,7 @@ import { Outcomes } from "../flow/outcomes.ts";
 import type { Boot } from "../flow/record.ts";
 import { SLICE, Sweeper, type SweepTimeouts } from "../flow/sweep.ts";
 import { MacTable, type MacEntry, type MacStats } from "../pipeline/mac-table.ts";
+import { NO_MIRRORS, type MirrorPlan } from "../pipeline/mirror-plan.ts";
 import { carries, Snapshot } from "../pipeline/snapshot.ts";
 import { trace, type Trace } from "../pipeline/trace.ts";
 import { C_PENDING, CounterSnapshot } from "../shm/counters.ts";
@@ -74,6 +75,7 @@ export class Bridge {
   private readonly moves = new MacMoves();
   private readonly adaptive = new AdaptiveSampling();
   private readonly scratch = new CounterSnapshot(MAX_PORTS);
+  private mirrors = NO_MIRRORS;
   private secondNs = -Infinity;
   /** Changes of configuration run one after the other. */
   private changing: Promise<unknown> = Promise.resolve();
@@ -172,6 +174,12 @@ export class Bridge {
   /** One miss, answered on the spot: for a datapath in the same thread, which programs the answer itself. */
   resolve(miss: Miss): RuleChange {
     return this.rules.resolve([miss], this.datapath.nowNs());
+  }
+
+  /** Other mirrors: decided rules follow as after any change of configuration. */
+  setMirrors(plan: MirrorPlan): void {
+    this.mirrors = plan;
+    this.refresh();
   }
 
   /** Why a frame of this key goes where it goes. Changes nothing. */
@@ -364,7 +372,13 @@ export class Bridge {
   private makeSnapshot(): Snapshot {
     const { mode, dropMalformed } = this.current;
     const ports = this.keeper.book.present().filter((entry) => entry.attached);
-    return new Snapshot({ mode, dropMalformed, ports: ports.map(snapshotPort), macs: this.macs });
+    return new Snapshot({
+      mode,
+      dropMalformed,
+      ports: ports.map(snapshotPort),
+      macs: this.macs,
+      mirrors: this.mirrors,
+    });
   }
 
   private tellMoves(nowNs: number): void {

@@ -5,7 +5,8 @@
 import type { ReplayResult } from "./render/replay.ts";
 
 export interface Terminal {
-  write(text: string): void;
+  /** Bytes are for readers that are no person: captures. */
+  write(text: string | Uint8Array): void;
   /** Resolves when what was written is out; at once for a reader that keeps up. */
   drain(): Promise<void>;
   readonly isTTY: boolean;

@@ -6,6 +6,8 @@ import * as check from "./check.ts";
 import * as decode from "./decode/index.ts";
 import * as demo from "./demo.ts";
 import * as init from "./init.ts";
+import * as capture from "./capture.ts";
+import * as mirror from "./mirror.ts";
 import * as monitor from "./monitor.ts";
 import * as observe from "./observe.ts";
 import * as port from "./port.ts";
@@ -32,6 +34,8 @@ const COMMANDS = [
   monitor,
   trace,
   decode,
+  mirror,
+  capture,
   port,
   reload,
   check,

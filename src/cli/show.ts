@@ -9,6 +9,7 @@ import type {
   ExporterJson,
   FlowJson,
   MacJson,
+  MirrorJson,
   PortJson,
   RuleJson,
   SystemJson,
@@ -22,6 +23,7 @@ import type { List, Screen } from "./render/context.ts";
 import { renderDrops } from "./render/drops.ts";
 import { renderFlows } from "./render/flows.ts";
 import { renderExporters, renderMacs, renderRules, renderTenants } from "./render/lists.ts";
+import { renderMirrors } from "./render/mirrors.ts";
 import { renderPort, renderPorts } from "./render/ports.ts";
 import { renderSystem } from "./render/status.ts";
 
@@ -77,7 +79,11 @@ const VIEWS: Readonly<Record<string, View>> = {
     render: (body: List<DropJson> & DropsExtra, { options }, screen) =>
       renderDrops(body, options.since ?? "60s", screen),
   },
-  mirrors: { path: "mirrors", takes: LIST, render: () => ["this version of Weir makes no mirrors"] },
+  mirrors: {
+    path: "mirrors",
+    takes: LIST,
+    render: (body: List<MirrorJson>, _asked, screen) => renderMirrors(body, screen),
+  },
   exporters: {
     path: "exporters",
     takes: LIST,
@@ -170,7 +176,6 @@ async function collect(
 async function show(what: string, names: readonly string[], options: ShowOptions, command: Command, deps: Deps) {
   const view = VIEWS[what]!;
   refuseUseless(what, view, names, options);
-  if (what === "mirrors") return noMirrors(options, deps);
   const everyMs = options.every === undefined ? undefined : parseDuration("--every", options.every);
   if (everyMs !== undefined && everyMs < 100) throw new UsageError("--every: at least 100ms");
   const asked: Asked = { api: client(command, deps), names, options };
@@ -179,11 +184,6 @@ async function show(what: string, names: readonly string[], options: ShowOptions
     bad = await showOnce(what, view, asked, deps);
   });
   if (bad) throw new BadNews();
-}
-
-function noMirrors(options: ShowOptions, deps: Deps): void {
-  if (options.json) printJson(deps, { at: new Date(deps.now()).toISOString(), total: 0, items: [] });
-  else deps.out.write("this version of Weir makes no mirrors\n");
 }
 
 export function register(program: Command, deps: Deps): void {

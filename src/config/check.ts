@@ -8,8 +8,9 @@ import type { PortPlan, PortType } from "../ports/port.ts";
 import type { ExporterType } from "../telemetry/exporter.ts";
 import { formatCollector, parseCollector } from "../text/collector.ts";
 import { didYouMean } from "../text/suggest.ts";
-import type { BridgeConfig, ExporterConfig, PortConfig, WeirConfig } from "./config.ts";
+import type { BridgeConfig, ExporterConfig, MirrorConfig, PortConfig, WeirConfig } from "./config.ts";
 import type { HostDefaults } from "./host.ts";
+import { mirrorEntry, toMirror } from "./mirror-schema.ts";
 import { problemAt, problemsOf } from "./issues.ts";
 import { ConfigError, type Problem } from "./problem.ts";
 import { configSchema, DEVICE_PLACEHOLDER, exporterCommon, portCommon } from "./schema.ts";
@@ -90,6 +91,14 @@ export async function readPortEntry(
   checkSemantics(at, entries, [], problems);
   if (problems.length > 0) throw new ConfigError(problems);
   return entries.flatMap(({ ports }) => ports.map((port) => ({ ...port, origin })));
+}
+
+/** A mirror entry that a command gave. Throws a ConfigError whose problems have paths within the entry. */
+export function readMirrorEntry(entry: unknown, source: string): MirrorConfig {
+  const at = locatePlain(entry, source);
+  const parsed = mirrorEntry.safeParse(at.value);
+  if (!parsed.success) throw new ConfigError(problemsOf(parsed.error.issues, at, mirrorEntry));
+  return toMirror(parsed.data);
 }
 
 interface Types {
@@ -249,10 +258,12 @@ function assemble(
       dropMalformed: bridge.dropMalformed,
       sampling: bridge.sampling,
       ports: ports.filter((entry) => entry.bridge === at).flatMap((entry) => entry.ports),
+      ...(bridge.mirrors.length > 0 && { mirrors: bridge.mirrors.map(toMirror) }),
     };
   });
   return {
     host: raw.host,
+    ...(raw.captures !== undefined && { captures: raw.captures }),
     api: { listen: [], socket: raw.api.socket },
     flows: {
       activeTimeoutMs: raw.flows.activeTimeout,

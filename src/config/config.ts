@@ -12,6 +12,8 @@ export interface WeirConfig {
   readonly tenants: Readonly<Record<string, { readonly vlans: readonly number[] }>>;
   readonly bridges: readonly BridgeConfig[];
   readonly exporters: readonly ExporterConfig[];
+  /** Where mirrors may write files. */
+  readonly captures?: { readonly dir: string };
 }
 
 export interface ApiConfig {
@@ -40,7 +42,41 @@ export interface BridgeConfig {
   /** 1 in `rate` packets of each port, `header` bytes; `ceiling`: samples a second of a port above which it is fewer, 0 = none. */
   readonly sampling: { readonly rate: number; readonly header: number; readonly ceiling?: number | undefined };
   readonly ports: readonly PortConfig[];
+  readonly mirrors?: readonly MirrorConfig[];
 }
+
+/** A mirror session; 0 = no limit. */
+export interface MirrorConfig {
+  readonly name: string;
+  readonly select: {
+    /** Every port. */
+    readonly all: boolean;
+    readonly ports: readonly string[];
+    readonly owners: readonly {
+      readonly tenant?: string;
+      readonly vm?: string;
+      readonly vmId?: string;
+      readonly ifaceId?: string;
+      readonly mac?: string;
+    }[];
+    readonly vlans?: readonly number[];
+    readonly direction: "ingress" | "egress" | "both";
+    /** In pcap's language. */
+    readonly filter?: string;
+    readonly dropped: "include" | "exclude" | "only";
+  };
+  readonly outputs: readonly MirrorOutputConfig[];
+  readonly snaplen: number;
+  /** 1 in N. */
+  readonly sample: number;
+  readonly limit: { readonly pps: number; readonly bps: number; readonly durationMs: number; readonly packets: number };
+}
+
+export type MirrorOutputConfig =
+  | { readonly type: "span"; readonly port: string }
+  | { readonly type: "rspan"; readonly vlan: number; readonly stacked: boolean }
+  | { readonly type: "file"; readonly path: string; readonly ring?: { readonly files: number; readonly size: number } }
+  | { readonly type: "stream" };
 
 /**
  * One port, ready for the datapath: entries of which the type makes several (`traffic`) are expanded here. Only a template

@@ -216,14 +216,44 @@ test("what is not available yet is said, not ignored", async () => {
   await rejects(
     `api: { listen: ["127.0.0.1:8380"], tokens: [{ name: noc }], tls: { cert: a } }
 bridges:
-  - { name: b, mode: observe, mirrors: [{ name: m }] }
+  - { name: b, mode: observe }
 `,
     `weir.yaml:1:16 api.listen: listening on TCP is not available in this version`,
     `weir.yaml:1:44 api.tokens: tokens are not available in this version`,
     `weir.yaml:1:66 api.tls: TLS is not available in this version`,
-    `weir.yaml:3:40 bridges[0].mirrors: mirrors are not available in this version`,
   );
   assert.deepEqual(await problems(`api: { listen: [] }\nbridges: [{ name: b, mirrors: [] }]`), []);
+});
+
+test("a mirror selects something and sends it somewhere", async () => {
+  const bridge = (mirror: string): string => `bridges: [{ name: b, mirrors: [{ name: m, ${mirror} }] }]`;
+  const out = "outputs: [{ type: span, port: mon0 }]";
+  const [{ mirrors } = {}] = (await load(bridge(`select: { owners: [{ vm: web1 }], vlans: [100-102] }, ${out}`)))
+    .bridges;
+  assert.deepEqual(mirrors, [
+    {
+      name: "m",
+      select: {
+        all: false,
+        ports: [],
+        owners: [{ vm: "web1" }],
+        vlans: [100, 101, 102],
+        direction: "both",
+        dropped: "include",
+      },
+      outputs: [{ type: "span", port: "mon0" }],
+      snaplen: 0,
+      sample: 1,
+      limit: { pps: 0, bps: 0, durationMs: 0, packets: 0 },
+    },
+  ]);
+  for (const [mirror, message] of [
+    [`select: {}, ${out}`, /select.*selects nothing/],
+    [`select: { all: true }, outputs: []`, /outputs.*somewhere to go/],
+    [`select: { all: true }, ${out}, limit: { rate: 10 }`, /limit\.rate.*10pps/],
+    [`select: { all: true }, outputs: [{ type: rspan, vlan: 5000 }]`, /vlan.*5000 is not a VLAN id/],
+  ] as const)
+    assert.match((await problems(bridge(mirror))).join("\n"), message, mirror);
 });
 
 test("the kernel datapath has ports on devices only", async () => {

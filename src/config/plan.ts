@@ -83,7 +83,7 @@ export function planReload(before: WeirConfig, after: WeirConfig): Plan {
     }
 
   const single = new Set([...before.bridges, ...after.bridges].map((bridge) => bridge.name)).size <= 1;
-  const bridges = pair(before.bridges, after.bridges, (bridge) => ({ ...bridge, ports: [] }));
+  const bridges = pair(before.bridges, after.bridges, (bridge) => ({ ...bridge, ports: [], mirrors: [] }));
   const ports: Change<PortConfig>[] = [];
   let untouchedPorts = 0;
   for (const change of bridges.changes) {
@@ -113,6 +113,16 @@ export function planReload(before: WeirConfig, after: WeirConfig): Plan {
     for (const change of paired.changes) {
       ports.push({ ...change, bridge: name });
       lines.push(...portLines(change, `${single ? "" : `${name}.`}ports.${change.name}`));
+    }
+  }
+
+  for (const name of new Set([...before.bridges, ...after.bridges].map((bridge) => bridge.name))) {
+    const old = before.bridges.find((bridge) => bridge.name === name)?.mirrors ?? [];
+    const now = after.bridges.find((bridge) => bridge.name === name)?.mirrors ?? [];
+    for (const { op, name: mirror, after: next, before: last } of pair(old, now).changes) {
+      const text = (next ?? last!).outputs.map(({ type }) => type).join(", ");
+      const note = op === "-" ? "ends" : op === "~" ? "ends and begins anew" : "begins";
+      lines.push({ op, path: `${single ? "" : `${name}.`}mirrors.${mirror}`, text, note });
     }
   }
 

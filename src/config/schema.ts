@@ -5,6 +5,7 @@
 import * as z from "zod";
 import type { VlanConfig } from "../flow/attachment.ts";
 import { deviceName, duration, percent, text, vlanId, vlanList, vlanSet } from "../text/fields.ts";
+import { mirrorEntry } from "./mirror-schema.ts";
 import { unixSocketPath, type HostDefaults } from "./host.ts";
 
 /** A key whose feature this version does not have yet: naming it is an error that says so. Empty lists are harmless. */
@@ -104,7 +105,8 @@ export const bridgeSchema = z.strictObject({
     })
     .prefault({}),
   ports: z.array(z.looseObject(portCommon.shape)).max(MAX_PORTS).default([]),
-  mirrors: notYet("mirrors are"),
+  /** A datapath tells sessions apart by the bits of a word. */
+  mirrors: z.array(mirrorEntry).max(32).default([]),
   /** Observe mode: every member of this Linux bridge, now and later, is a port. */
   members: deviceName().optional(),
 });
@@ -136,5 +138,6 @@ export const configSchema = (host: HostDefaults) =>
     tenants: z.record(name(64), z.strictObject({ vlans: vlanList().default([]) })).default({}),
     bridges: z.array(bridgeSchema).max(64).default([]),
     exporters: z.array(z.looseObject(exporterCommon.shape)).max(64).default([]),
-    captures: notYet("capture files are"),
+    /** Files of mirrors are below this; without it they are in `captures` below stateDir. */
+    captures: z.strictObject({ dir: absolute() }).optional(),
   });

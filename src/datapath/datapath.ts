@@ -48,6 +48,24 @@ export interface RuleChange {
   /** Administrative state: a port that is not enabled receives nothing and refuses output (dev_ready). New ports are not. */
   readonly enabled?: readonly { readonly port: PortNo; readonly up: boolean }[];
   readonly limits?: { readonly maxFlowsPerPort: number };
+  /** Sessions that begin, change (same bit and epoch) or end. */
+  readonly mirrors?: readonly MirrorGate[];
+}
+
+/** What a mirror session limits, asked of every frame that its actions want to copy. */
+export interface MirrorGate {
+  readonly bit: number;
+  /** Another number: another session; its counters begin at 0. 0: no session. */
+  readonly epoch: number;
+  readonly snaplen: number;
+  /** 1 in N. */
+  readonly sample: number;
+  /** Packets and bits a second, packets in all; 0 = no limit. */
+  readonly pps: number;
+  readonly bps: number;
+  readonly packets: number;
+  /** Classic BPF (src/wire/bpf.ts) for frames without a tag and with one. */
+  readonly filter?: { readonly plain: Int32Array; readonly tagged: Int32Array };
 }
 
 export type Generation = number;
@@ -82,6 +100,9 @@ export interface Datapath {
   readonly samples: RecordRing;
   readonly notices: RecordRing;
   readonly misses: MissSource;
+  /** Frames that mirrors want and what is counted of their sessions (src/shm/copies.ts); absent: it makes no copies. */
+  readonly copies?: RecordRing;
+  readonly sessions?: Float64Array;
   /** Now, in ns of the clock that stamps the slots. */
   nowNs(): number;
   /**

@@ -94,6 +94,7 @@ export const DROP_NO_BUFFER_SPACE = dropReason("no_buffer_space");
 export const DROP_CPU_BACKLOG = dropReason("cpu_backlog");
 export const DROP_DEV_READY = dropReason("dev_ready");
 export const DROP_SPLIT_HORIZON = dropReason("split_horizon");
+export const DROP_MIRROR_PORT_RX = dropReason("mirror_port_rx");
 export const DROP_PKT_TOO_SMALL = dropReason("pkt_too_small");
 export const DROP_LLC_SNAP_PARSING = dropReason("llc_snap_parsing");
 export const DROP_VLAN_PARSING = dropReason("vlan_parsing");

@@ -3,12 +3,18 @@
  * changed decision is a new block.
  *
  * ```
- * word 0   disposition 8 | outputs 16 << 8 | flags 8 << 24
+ * word 0   disposition 8 | outputs 16 << 8 | copies 8 << 24
  * word 1   dropped: drop reason number    consumed: protocol number    else 0
  * then two words an output, in order:
- *   2n+2   port number 16 | tag operation 8 << 16 | kind 8 << 24       kind 0 = forwarding, others are mirrors'
+ *   2n+2   port number 16 | tag operation 8 << 16
  *   2n+3   TCI 16 | TPID 16 << 16                                       operand of the tag operation
+ * and behind the outputs three words a copy that mirrors make, whatever the disposition is:
+ *   +0     port number 16 | tag operation 8 << 16 | kind 8 << 24       COPY_…
+ *   +1     TCI 16 | TPID 16 << 16
+ *   +2     sessions that want it, one bit each
  * ```
+ *
+ * Copies are no outputs: what is counted, sampled and recorded of a frame does not know them.
  *
  * A tag operation is relative to the frame *as received*, so outputs do not depend on their order.
  */
@@ -27,6 +33,24 @@ export const TAG_SET_VID = 3;
 
 export const ACTION_HEADER_WORDS = 2;
 export const ACTION_OUTPUT_WORDS = 2;
+
+/** Into a SPAN port; the block's port is where it goes. */
+export const COPY_SPAN = 1;
+/** Into the VLAN of an RSPAN; the block's port carries it. */
+export const COPY_RSPAN = 2;
+/** To the control thread (files, streams, tunnels), as it came in by the block's port, or as it left by it. */
+export const COPY_IN = 3;
+export const COPY_OUT = 4;
+
+export const ACTION_COPY_WORDS = 3;
+/** Copies that a block can hold. */
+export const MAX_COPIES = 255;
+
+export interface Copy extends Output {
+  readonly kind: typeof COPY_SPAN | typeof COPY_RSPAN | typeof COPY_IN | typeof COPY_OUT;
+  /** One bit a session. */
+  readonly sessions: number;
+}
 
 export interface Output {
   readonly port: number;
@@ -59,6 +83,33 @@ export function observe(): ActionBlock {
 
 export function consume(protocol: number): ActionBlock {
   return Uint32Array.of(CONSUMED, protocol);
+}
+
+/** The same block with copies behind its outputs; of more than MAX_COPIES the first. */
+export function withCopies(block: ActionBlock, copies: readonly Copy[]): ActionBlock {
+  const count = Math.min(copies.length, MAX_COPIES);
+  if (count === 0) return block;
+  const own = copiesAt(block);
+  const all = new Uint32Array(own + count * ACTION_COPY_WORDS);
+  all.set(block.subarray(0, own));
+  all[0] = ((block[0]! & 0x00ffffff) | (count << 24)) >>> 0;
+  for (let n = 0; n < count; n++) {
+    const { port, tag = TAG_KEEP, tci = 0, tpid = 0x8100, kind, sessions } = copies[n]!;
+    const at = own + n * ACTION_COPY_WORDS;
+    all[at] = (port | (tag << 16) | (kind << 24)) >>> 0;
+    all[at + 1] = (tci | (tpid << 16)) >>> 0;
+    all[at + 2] = sessions >>> 0;
+  }
+  return all;
+}
+
+export function copyCount(block: ActionBlock): number {
+  return block[0]! >>> 24;
+}
+
+/** Word at which the copies begin. */
+export function copiesAt(block: ActionBlock): number {
+  return ACTION_HEADER_WORDS + outputCount(block) * ACTION_OUTPUT_WORDS;
 }
 
 export function disposition(block: ActionBlock): number {

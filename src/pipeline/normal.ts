@@ -11,6 +11,7 @@ import {
   DROP_DMAC_IS_RESERVED,
   DROP_EGRESS_VLAN_FILTER,
   DROP_INGRESS_VLAN_FILTER,
+  DROP_MIRROR_PORT_RX,
   DROP_PORT_LIST_IS_EMPTY,
   DROP_PORT_LOOPBACK_FILTER,
   DROP_SRC_MAC_IS_DMAC,
@@ -23,6 +24,7 @@ import { drop, forward, observe, TAG_KEEP, TAG_POP, TAG_PUSH, TAG_SET_VID } from
 import type { ActionBlock, Output } from "./actions.ts";
 import * as advice from "./advice.ts";
 import { macText, type FieldReader, type Mac } from "./fields.ts";
+import { mirrored } from "./mirror.ts";
 import { carries, leavesTagged, nativeVlan, vlanText, type Snapshot, type SnapshotPort } from "./snapshot.ts";
 
 /** (VLAN, MAC): an entry of the MAC table that a decision looked up, found or not. */
@@ -85,6 +87,12 @@ function refuse(reason: number): Decision {
 }
 
 export function normal(fields: FieldReader, snapshot: Snapshot, say?: Say): Decision {
+  const decision = forwarding(fields, snapshot, say);
+  const actions = mirrored(decision.actions, fields, snapshot);
+  return actions === decision.actions ? decision : { ...decision, actions };
+}
+
+function forwarding(fields: FieldReader, snapshot: Snapshot, say?: Say): Decision {
   const port = snapshot.port(fields.port());
   if (port === undefined) {
     say?.({ step: "ingress", text: "the port is not on this bridge", verdict: "not admitted" });
@@ -93,6 +101,10 @@ export function normal(fields: FieldReader, snapshot: Snapshot, say?: Say): Deci
   if (snapshot.mode === "observe") {
     say?.({ step: "ingress", text: `port ${port.name}, observe mode`, verdict: "counted, not forwarded" });
     return { actions: observe(), effects: NO_EFFECTS };
+  }
+  if (snapshot.mirrors.outputPorts.has(port.no)) {
+    say?.({ step: "ingress", text: `port ${port.name} sends a mirror's copies and takes nothing`, verdict: "refused" });
+    return refuse(DROP_MIRROR_PORT_RX);
   }
   const fault = fields.fault();
   if (fault === FAULT_VLAN || fault === FAULT_LLC || (fault !== FAULT_NONE && snapshot.dropMalformed)) {
@@ -129,7 +141,9 @@ export function normal(fields: FieldReader, snapshot: Snapshot, say?: Say): Deci
     return refuse(DROP_SRC_MAC_IS_DMAC);
   }
   const effects = learn(source, port, snapshot, say);
-  const target = snapshot.port(snapshot.macs.portOf(vlan, destination.high, destination.low));
+  const known = snapshot.macs.portOf(vlan, destination.high, destination.low);
+  // A station that was heard there before the port became a mirror's is not there any more.
+  const target = snapshot.mirrors.outputPorts.has(known) ? undefined : snapshot.port(known);
   const actions =
     target === undefined
       ? unknown(fields, snapshot, port, vid, destination, say)
@@ -155,6 +169,7 @@ function notAdmitted(port: SnapshotPort, vid: number, say: Say | undefined): Dec
 
 /** The source's entry, brought up to date. An all-zero address is nobody's. */
 function learn(source: MacRef, port: SnapshotPort, snapshot: Snapshot, say: Say | undefined): readonly Effect[] {
+  if (snapshot.mirrors.rspanVlans.has(source.vlan)) return NO_EFFECTS;
   if (source.high === 0 && source.low === 0) return NO_EFFECTS;
   const from = snapshot.macs.portOf(source.vlan, source.high, source.low);
   if (from === port.no) return NO_EFFECTS;

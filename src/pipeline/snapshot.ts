@@ -4,6 +4,7 @@
  */
 import { vlanSetText, type VlanConfig } from "../flow/attachment.ts";
 import type { ActionBlock } from "./actions.ts";
+import { type MirrorPlan, NO_MIRRORS } from "./mirror-plan.ts";
 
 export { vlanSetText };
 
@@ -37,6 +38,7 @@ export interface SnapshotOptions {
   readonly dropMalformed: boolean;
   readonly ports: readonly SnapshotPort[];
   readonly macs: MacView;
+  readonly mirrors?: MirrorPlan;
 }
 
 export class Snapshot {
@@ -44,6 +46,7 @@ export class Snapshot {
   readonly dropMalformed: boolean;
   readonly ports: readonly SnapshotPort[];
   readonly macs: MacView;
+  readonly mirrors: MirrorPlan;
   private readonly byNo: (SnapshotPort | undefined)[] = [];
   private readonly members = new Map<number, readonly SnapshotPort[]>();
   private readonly untagging = new Map<number, boolean>();
@@ -54,6 +57,7 @@ export class Snapshot {
     this.dropMalformed = options.dropMalformed;
     this.ports = options.ports.toSorted((a, b) => a.no - b.no);
     this.macs = options.macs;
+    this.mirrors = options.mirrors ?? NO_MIRRORS;
     for (const port of this.ports) this.byNo[port.no] = port;
   }
 
@@ -65,7 +69,10 @@ export class Snapshot {
   floodPorts(vlan: number): readonly SnapshotPort[] {
     let found = this.members.get(vlan);
     if (found === undefined) {
-      found = this.ports.filter((port) => port.enabled && port.up && carries(port.vlan, vlan));
+      found = this.ports.filter(
+        ({ no, enabled, up, vlan: config }) =>
+          enabled && up && carries(config, vlan) && !this.mirrors.outputPorts.has(no),
+      );
       this.members.set(vlan, found);
     }
     return found;

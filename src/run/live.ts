@@ -7,8 +7,6 @@ import { arch, cpus, freemem, networkInterfaces, release, totalmem } from "node:
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ApiServer, startApi } from "../api/server.ts";
 import { liveView, type Running } from "../api/live.ts";
-import type { Mirrors } from "../api/mirrors.ts";
-import { Problem } from "../api/problem.ts";
 import type { Breath } from "../bridge/views/flow-rates.ts";
 import type { Registries } from "../config/check.ts";
 import { type Identity, openIdentity } from "../config/identity.ts";
@@ -22,6 +20,7 @@ import type { HostInfo } from "../telemetry/exporter.ts";
 import { Hub } from "../telemetry/hub.ts";
 import { expandTemplates, loadPortTypes, type PortTypes, refusals, withAddedPorts } from "./effective.ts";
 import type { Log } from "./log.ts";
+import { capturesDir, mirrorsApi } from "./mirrors.ts";
 import { Reloader } from "./reload.ts";
 import { createBridge, type RunningBridge } from "./running-bridge.ts";
 
@@ -54,16 +53,6 @@ export const unixNow = (): number => Date.now();
 const breath: Breath = {
   breathe: () => new Promise((resolve) => setImmediate(resolve)),
   sleep: (ms) => sleep(ms),
-};
-
-/** Until bridges copy frames. */
-const noMirrors: Mirrors = {
-  list: () => [],
-  put: () => Promise.reject(new Problem(501, "mirrors are not available in this version")),
-  stop: (name) => Promise.reject(new Problem(404, `there is no mirror ${JSON.stringify(name)}`)),
-  capture: () => {
-    throw new Problem(404, "there are no mirrors");
-  },
 };
 
 export class LiveSwitch {
@@ -187,6 +176,8 @@ export class LiveSwitch {
       baseDir: this.options.loaded.baseDir,
       identity: this.identity,
       boot: this.clock.boot,
+      bootNow: () => this.clock.boot,
+      captures: capturesDir(this.reloader.running),
       hub: this.hub,
       events: this.events,
       breath,
@@ -195,12 +186,22 @@ export class LiveSwitch {
       onFailure: (error) => this.fail(error),
     });
     this.bridges.set(config.name, running);
-    return running.bridge.start();
+    const failures = await running.bridge.start();
+    return [...failures, ...this.configureMirrors(running)];
+  }
+
+  /** Sessions of the configuration; those of commands stay. Returns what could not be started, as ports that could not. */
+  configureMirrors({ config, mirrors }: RunningBridge): { port: string; message: string }[] {
+    return mirrors.configure(config.mirrors ?? [], unixNow()).map(({ name, message }) => {
+      this.options.log("error", `mirror ${name}: ${message}`);
+      return { port: `mirror ${name}`, message };
+    });
   }
 
   async removeBridge(name: string): Promise<void> {
     const running = this.bridges.get(name);
     if (running === undefined) return;
+    await running.mirrors.close();
     await this.emptyBridge(running);
     this.hub.removeBridge(name, this.clock.now());
     this.drops.forgetBridge(name);
@@ -250,7 +251,10 @@ export class LiveSwitch {
     const now = this.clock.now();
     this.followSteps();
     let isMore = false;
-    for (const { bridge } of this.bridges.values()) isMore = bridge.tick(nowNs) || isMore;
+    for (const { bridge, mirrors } of this.bridges.values()) {
+      isMore = bridge.tick(nowNs) || isMore;
+      isMore = mirrors.tick(unixNow()) || isMore;
+    }
     this.hub.pump(now);
     if (now.uptimeMs - this.hubMs >= HUB_EVERY_MS) {
       this.hubMs = now.uptimeMs;
@@ -260,6 +264,7 @@ export class LiveSwitch {
     if (now.uptimeMs - this.secondMs >= SECOND_MS) {
       this.secondMs = now.uptimeMs;
       this.followDevices();
+      for (const { mirrors } of this.bridges.values()) mirrors.follow();
     }
     if (isMore) this.turnSoon();
     else this.timer = setTimeout(() => this.turn(), TURN_MS);
@@ -294,6 +299,7 @@ export class LiveSwitch {
     clearTimeout(this.timer);
     if (this.soon !== undefined) clearImmediate(this.soon);
     this.reloader.close();
+    for (const { mirrors } of this.bridges.values()) await mirrors.close();
     await this.api?.close();
     for (const running of this.bridges.values()) await this.emptyBridge(running);
     await this.hub.flush(this.clock.now(), FLUSH_MS);
@@ -328,7 +334,7 @@ export class LiveSwitch {
       putPort: (name, entry) => reloader.putPort(name, entry),
       patchPort: (name, patch) => reloader.patchPort(name, patch),
       deletePort: (name) => reloader.deletePort(name),
-      mirrors: noMirrors,
+      mirrors: mirrorsApi(() => [...this.bridges.values()], unixNow),
     };
   }
 }

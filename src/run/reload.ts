@@ -121,8 +121,10 @@ export class Reloader {
         running.config = bridge;
         running.expanded = expandTemplates(bridge, live.types);
         failures = await running.bridge.apply(running.expanded, { ...wanted.flows, max: before.flows.max });
+        failures = [...failures, ...live.configureMirrors(running)];
       }
-      for (const { port, message } of failures) failed.push({ path: `ports.${port}`, message });
+      for (const { port, message } of failures)
+        failed.push({ path: port.startsWith("mirror ") ? `mirrors.${port.slice(7)}` : `ports.${port}`, message });
     }
     for (const change of plan.exporters)
       try {

@@ -9,6 +9,8 @@ import { COUNT_PACKETS } from "../flow/totals.ts";
 import { RecordLog } from "../shm/log.ts";
 import type { EventBus } from "../telemetry/events.ts";
 import type { Hub } from "../telemetry/hub.ts";
+import type { MirrorKeeper } from "../mirror/keeper.ts";
+import { createMirrors } from "./mirrors.ts";
 import { openDatapath } from "./open-datapath.ts";
 import { expandTemplates, type PortTypes } from "./effective.ts";
 
@@ -20,6 +22,9 @@ export interface RunningBridgeEnv {
   readonly baseDir: string;
   readonly identity: Identity;
   readonly boot: Boot;
+  /** The same, after the wall clock was stepped too. */
+  readonly bootNow: () => Boot;
+  readonly captures: string;
   readonly hub: Hub;
   readonly events: EventBus;
   readonly breath: Breath;
@@ -33,6 +38,7 @@ export interface RunningBridgeEnv {
 export interface RunningBridge {
   readonly bridge: Bridge;
   readonly view: BridgeView;
+  readonly mirrors: MirrorKeeper;
   /** As configured, templates not expanded. */
   config: BridgeConfig;
   /** As last given to the bridge. */
@@ -72,5 +78,18 @@ export function createBridge(config: BridgeConfig, types: PortTypes, env: Runnin
     counters: () => bridge.counters(),
   });
   const view = new BridgeView({ bridge, datapathWhy, startedMs: now(), breath: env.breath });
-  return { bridge, view, config, expanded };
+  const running: RunningBridge = {
+    bridge,
+    view,
+    config,
+    expanded,
+    mirrors: createMirrors(bridge, {
+      captures: env.captures,
+      events: env.events,
+      boot: env.bootNow,
+      config: () => running.config,
+      now,
+    }),
+  };
+  return running;
 }

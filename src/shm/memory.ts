@@ -11,9 +11,11 @@
  * counters        datapath                        API, exporters
  * unattributed    datapath                        API, audit
  * samples, notices, misses   datapath             hub; pipeline
+ * copies, sessions           datapath             mirrors: frames they want, and what is counted of them (copies.ts)
  * control         both, by Atomics                words named CONTROL_…; from CONTROL_OWN on free for the datapath
  * ```
  */
+import { MAX_SESSIONS, SESSION_COUNTERS } from "./copies.ts";
 import { PortCounters } from "./counters.ts";
 import { RecordRing, ringBytes, WordRing } from "./ring.ts";
 import { FlowSlots, SLOT_GEN, SLOT_STATE, SLOT_VERSION, SLOT_WORDS, STATE_FREE } from "./slots.ts";
@@ -41,6 +43,7 @@ export interface FlowMemoryOptions {
   readonly sampleWords?: number;
   readonly noticeWords?: number;
   readonly missWords?: number;
+  readonly copyWords?: number;
   /** Rows of the table of frames without a flow, a power of two. */
   readonly unattributedRows?: number;
 }
@@ -59,6 +62,8 @@ export interface FlowMemory {
   readonly samples: SharedArrayBuffer;
   readonly notices: SharedArrayBuffer;
   readonly misses: SharedArrayBuffer;
+  readonly copies: SharedArrayBuffer;
+  readonly sessions: SharedArrayBuffer;
   readonly control: SharedArrayBuffer;
 }
 
@@ -73,6 +78,8 @@ export interface FlowViews {
   readonly samples: RecordRing;
   readonly notices: RecordRing;
   readonly misses: RecordRing;
+  readonly copies: RecordRing;
+  readonly sessions: Float64Array;
   readonly control: Int32Array;
 }
 
@@ -100,6 +107,8 @@ export function createFlowMemory(options: FlowMemoryOptions): FlowMemory {
     samples: ring(options.sampleWords ?? 1 << 18),
     notices: ring(options.noticeWords ?? 1 << 16),
     misses: ring(options.missWords ?? 1 << 18),
+    copies: ring(options.copyWords ?? 1 << 21),
+    sessions: new SharedArrayBuffer(MAX_SESSIONS * SESSION_COUNTERS * 8),
     control: new SharedArrayBuffer(CONTROL_WORDS * 4),
   };
   new WordRing(memory.free).fill(capacity);
@@ -120,6 +129,8 @@ export function attach(memory: FlowMemory): FlowViews {
     samples: new RecordRing(memory.samples),
     notices: new RecordRing(memory.notices),
     misses: new RecordRing(memory.misses),
+    copies: new RecordRing(memory.copies),
+    sessions: new Float64Array(memory.sessions),
     control: new Int32Array(memory.control),
   };
 }

@@ -70,6 +70,17 @@ export class Egress {
     return sent > 0 ? 0 : refused;
   }
 
+  /** A mirror's copy: sent, and counted by who asks. False: the port does not take it. */
+  copy(no: number, operation: number, tci: number, tpid: number, frame: Frame): boolean {
+    const entry = this.ports[no];
+    if (!this.transmits || entry === undefined || !entry.up) return false;
+    // What is pushed may come on top of the largest frame of the source: devices take one tag more than their MTU says.
+    if (entry.maxFrame !== 0 && isTooBig(entry.maxFrame, frame, TCI_PRESENT)) return false;
+    if (!this.send(entry, operation, tci, tpid, frame)) return false;
+    entry.dirty = true;
+    return true;
+  }
+
   /** One output. Returns 0 or a drop reason. */
   private output(no: number, operation: number, tci: number, tpid: number, frame: Frame, inTci: number): number {
     const entry = this.ports[no];

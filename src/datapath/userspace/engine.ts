@@ -30,6 +30,7 @@ import { MAX_MASKS, MAX_PORTS, MAX_RULES, type Miss, type RuleChange } from "../
 import { type Attached, attachPort, refresh } from "./attached.ts";
 import { Egress } from "./egress.ts";
 import { createFrame, type Frame, measure } from "./frame.ts";
+import { Mirrors } from "./mirror.ts";
 import { Pending } from "./pending.ts";
 import { Random, Sampler } from "./sampler.ts";
 import { TAG_HEADROOM } from "./tags.ts";
@@ -89,6 +90,7 @@ export class Engine {
   /** Counters, private until committed. */
   private readonly own = new Float64Array(MAX_PORTS * C.COUNTERS_PER_PORT);
   private readonly egress: Egress;
+  private readonly mirrors: Mirrors;
   private isDirty = false;
 
   // Scratch: the frame in hand, its key, its facts.
@@ -101,6 +103,7 @@ export class Engine {
     this.memory = options.memory;
     this.pending = new Pending(options.memory.misses);
     this.egress = new Egress(this.byNo, this.own, options.transmits ?? true);
+    this.mirrors = new Mirrors(options.memory, this.egress);
     this.random = new Random(options.seed);
     this.sampler = new Sampler(options.memory, this.own, this.random);
     this.table = createTable(options.memory.slots, () => this.random.next());
@@ -154,6 +157,7 @@ export class Engine {
       entry.enabled = up;
       refresh(entry, this.own);
     }
+    for (const gate of change.mirrors ?? []) this.mirrors.set(gate);
     if (change.limits !== undefined) this.maxFlowsPerPort = change.limits.maxFlowsPerPort;
     for (const { miss, refuse } of change.resume ?? []) this.resume(miss, refuse ?? 0);
   }
@@ -306,6 +310,7 @@ export class Engine {
     }
     const actions = rules.actionsByIndex[rule]!;
     const reason = this.egress.execute(actions, frame, key[KEY_VLAN]! >>> 16);
+    if (actions[0]! >>> 24 !== 0) this.mirrors.execute(actions, frame, reason);
     this.settle(entry, actions, reason, slot);
   }
 

@@ -37,6 +37,8 @@ export class UserspaceDatapath implements Datapath {
   readonly samples: RecordRing;
   readonly notices: RecordRing;
   readonly misses: MissSource;
+  readonly copies: RecordRing;
+  readonly sessions: Float64Array;
   private readonly views: FlowViews;
   private readonly worker: Worker;
   private readonly calls = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
@@ -54,6 +56,8 @@ export class UserspaceDatapath implements Datapath {
     this.free = this.views.free;
     this.samples = this.views.samples;
     this.notices = this.views.notices;
+    this.copies = this.views.copies;
+    this.sessions = this.views.sessions;
     this.misses = { take: (limit) => takeMisses(this.views, limit) };
     const start: WorkerStart = {
       memory,

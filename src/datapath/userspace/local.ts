@@ -36,6 +36,8 @@ export class LocalDatapath implements Datapath {
   readonly samples: RecordRing;
   readonly notices: RecordRing;
   readonly misses: MissSource;
+  readonly copies: RecordRing;
+  readonly sessions: Float64Array;
   readonly engine: Engine;
   /** Answers misses; set by who owns the pipeline before the first frame. Absent: misses wait in the ring. */
   resolve: ((miss: Miss) => RuleChange) | undefined;
@@ -61,6 +63,8 @@ export class LocalDatapath implements Datapath {
     this.free = this.views.free;
     this.samples = this.views.samples;
     this.notices = this.views.notices;
+    this.copies = this.views.copies;
+    this.sessions = this.views.sessions;
     this.misses = { take: (limit) => takeMisses(this.views, limit) };
   }
 

@@ -1,0 +1,342 @@
+/**
+ * The mirror sessions of one bridge: started by the configuration, commands and the API, kept equal to the ports that
+ * there are, fed from the datapath's ring of copies, ended by their limits. Time is an argument.
+ */
+import { isDeepStrictEqual } from "node:util";
+import type { MirrorJson } from "../bridge/views/json.ts";
+import type { MirrorConfig } from "../config/config.ts";
+import type { Datapath } from "../datapath/datapath.ts";
+import type { MirrorPlan, MirrorSession } from "../pipeline/mirror-plan.ts";
+import * as M from "../shm/copies.ts";
+import { compileBoth } from "../sys/pcap-filter.ts";
+import { FileOutput } from "./file.ts";
+import { type CopyFrame, drain } from "./frames.ts";
+import type { CopyEnv } from "./output.ts";
+import { matchesNothing, type SelectablePort, selectPorts } from "./select.ts";
+import { Session } from "./session.ts";
+import { StreamOutput } from "./stream.ts";
+
+/** Why a session cannot be; the message is for people. */
+export class MirrorRefused extends Error {
+  /** 404 there is none, 409 in the way of something, 422 not to be understood. */
+  readonly status: 404 | 409 | 422;
+  constructor(status: 404 | 409 | 422, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export interface MirrorPort extends SelectablePort {
+  readonly attached: boolean;
+}
+
+export interface KeeperOptions extends CopyEnv {
+  readonly bridge: string;
+  readonly datapath: Pick<Datapath, "kind" | "copies" | "sessions" | "program">;
+  readonly capturesDir: string;
+  ports(): readonly MirrorPort[];
+  setPlan(plan: MirrorPlan): void;
+  /** Was this port made from a "{device}" template? Its name may be another guest's tomorrow. */
+  isTemplated(name: string): boolean;
+  tell(message: string, fields: Readonly<Record<string, string | number>>): void;
+}
+
+export interface StartedBy {
+  readonly origin: MirrorJson["origin"];
+  readonly startedBy: string;
+}
+
+/** Frames handed out in one turn. */
+const FRAMES_A_TURN = 4096;
+/** Sessions that are over and still shown. */
+const MAX_ENDED = 16;
+
+export class MirrorKeeper {
+  private readonly options: KeeperOptions;
+  private readonly byBit: (Session | undefined)[] = Array.from({ length: M.MAX_SESSIONS }, () => undefined);
+  private ended: { readonly json: MirrorJson }[] = [];
+  private epoch = 0;
+  private lastBit = -1;
+  private plan: MirrorPlan | undefined;
+  private readonly frame: CopyFrame = {
+    bytes: new Uint8Array(0),
+    off: 0,
+    captured: 0,
+    length: 0,
+    timeNs: 0.5,
+    port: 0,
+    direction: "in",
+    reason: 0,
+    sessions: 0,
+  };
+
+  constructor(options: KeeperOptions) {
+    this.options = options;
+  }
+
+  get sessions(): Session[] {
+    return this.byBit.filter((one) => one !== undefined);
+  }
+
+  list(): MirrorJson[] {
+    return [...this.sessions.map((one) => this.json(one)), ...this.ended.map(({ json }) => json)];
+  }
+
+  find(name: string): Session | undefined {
+    return this.sessions.find((one) => one.name === name);
+  }
+
+  /** Start a session. The same again changes nothing, another of its name ends the one before. */
+  start(config: MirrorConfig, by: StartedBy, nowMs: number): MirrorJson {
+    const old = this.find(config.name);
+    if (old !== undefined) {
+      if (old.options.origin === "config" && by.origin !== "config")
+        throw new MirrorRefused(409, `${config.name} is the configuration's; change it there and reload`);
+      if (isDeepStrictEqual(old.options.config, config)) return this.json(old);
+    }
+    this.refuse(config);
+    const filter = this.compile(config);
+    if (old !== undefined) void this.end(old, "started anew");
+    const bit = this.freeBit();
+    if (bit < 0) throw new MirrorRefused(409, `${M.MAX_SESSIONS} mirrors are all that one bridge can have: stop one`);
+    this.ended = this.ended.filter(({ json }) => json.name !== config.name);
+    const { bridge, capturesDir } = this.options;
+    const session = new Session({
+      bridge,
+      bit,
+      epoch: ++this.epoch,
+      config,
+      ...by,
+      startedMs: nowMs,
+      ...(filter !== undefined && { filter }),
+    });
+    for (const output of config.outputs)
+      if (output.type === "file")
+        session.outputs.push(new FileOutput(config.name, capturesDir, output, config.snaplen, this.options));
+    this.byBit[bit] = session;
+    this.gate(session, session.options.epoch);
+    this.follow();
+    this.options.tell(`mirror ${config.name} started by ${by.startedBy}`, { mirror: config.name, ...by });
+    return this.json(session);
+  }
+
+  /** Stop a session that a command or the API started. */
+  async stop(name: string): Promise<MirrorJson> {
+    const session = this.find(name);
+    if (session === undefined) throw new MirrorRefused(404, `there is no mirror ${JSON.stringify(name)}`);
+    if (session.options.origin === "config")
+      throw new MirrorRefused(409, `${name} is the configuration's; take it out there and reload`);
+    await this.end(session, "stopped");
+    return this.ended.find(({ json }) => json.name === name)!.json;
+  }
+
+  /** The configuration's sessions become these; those of commands stay. Returns what could not be started. */
+  configure(configs: readonly MirrorConfig[], nowMs: number): { name: string; message: string }[] {
+    const failed: { name: string; message: string }[] = [];
+    for (const session of this.sessions)
+      if (session.options.origin === "config" && !configs.some(({ name }) => name === session.name))
+        void this.end(session, "taken out of the configuration");
+    for (const config of configs)
+      try {
+        this.start(config, { origin: "config", startedBy: "configuration" }, nowMs);
+      } catch (error) {
+        failed.push({ name: config.name, message: (error as Error).message });
+      }
+    return failed;
+  }
+
+  /** The session's frames from now on. */
+  async *capture(name: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    const session = this.find(name);
+    if (session === undefined) throw new MirrorRefused(404, `there is no mirror ${JSON.stringify(name)}`);
+    const stream = new StreamOutput(name, "a reader", session.options.config.snaplen, this.options);
+    session.outputs.push(stream);
+    session.hadReader = true;
+    this.follow();
+    try {
+      yield* stream.read(signal);
+    } finally {
+      const others = session.outputs.filter((one) => one !== stream);
+      if (session.state === "running") {
+        if (session.isStreamed && !others.some(({ kind }) => kind === "stream"))
+          await this.end(session, "its reader is gone");
+        session.outputs.splice(0, session.outputs.length, ...others);
+        this.follow();
+      }
+    }
+  }
+
+  /** Hand out copies and end what is over. True: more is waiting. */
+  tick(nowMs: number): boolean {
+    const { copies, sessions: counters } = this.options.datapath;
+    if (copies === undefined || counters === undefined) return false;
+    const done = drain(copies, FRAMES_A_TURN, this.frame, (frame) => this.hand(frame));
+    const sessions = this.sessions;
+    if (done > 0) for (const session of sessions) for (const output of session.outputs) output.flush();
+    for (const session of sessions) {
+      const { packets } = session.options.config.limit;
+      const { endsMs } = session;
+      if (endsMs !== undefined && nowMs >= endsMs) void this.end(session, "its time is over");
+      else if (
+        packets > 0 &&
+        counters[session.options.bit * M.SESSION_COUNTERS + M.M_SENT]! >= packets &&
+        done < FRAMES_A_TURN
+      )
+        void this.end(session, `${packets} packets were copied`);
+    }
+    return done === FRAMES_A_TURN;
+  }
+
+  /** Ports came, went or changed owners: selections mean others now. */
+  follow(): void {
+    const ports = this.options.ports();
+    const planned: MirrorSession[] = [];
+    const outputPorts = new Set<number>();
+    const rspanVlans = new Set<number>();
+    for (const session of this.sessions) {
+      const { select, outputs } = session.options.config;
+      const number = (name: string): number | undefined => ports.find((port) => port.name === name)?.no;
+      const spans = outputs.flatMap((one) => (one.type === "span" ? (number(one.port) ?? []) : []));
+      const rspans = outputs.filter((one) => one.type === "rspan");
+      const chosen = selectPorts(select, ports).filter(({ no }) => !spans.includes(no));
+      const gone = [...session.names].find(
+        (name) =>
+          select.ports.includes(name) &&
+          number(name) === undefined &&
+          session.options.config.select.ports.includes(name) &&
+          this.options.isTemplated(name),
+      );
+      if (gone !== undefined) {
+        void this.end(session, `port gone: ${gone}`);
+        continue;
+      }
+      session.ports = new Set(chosen.map(({ no }) => no));
+      session.names = chosen.map(({ name }) => name);
+      session.message = chosen.length === 0 ? matchesNothing(select) : undefined;
+      for (const no of spans) outputPorts.add(no);
+      for (const { vlan } of rspans) rspanVlans.add(vlan);
+      planned.push({
+        bit: session.options.bit,
+        ports: session.ports,
+        ingress: select.direction !== "egress",
+        egress: select.direction !== "ingress",
+        ...(select.vlans !== undefined && { vlans: new Set(select.vlans) }),
+        dropped: select.dropped,
+        spans,
+        rspans,
+        copies: session.outputs.length > 0,
+      });
+    }
+    const plan = { sessions: planned, outputPorts, rspanVlans };
+    if (isDeepStrictEqual(plan, this.plan ?? { sessions: [], outputPorts: new Set(), rspanVlans: new Set() })) return;
+    this.plan = plan;
+    this.options.setPlan(plan);
+  }
+
+  /** What ports and flows show: names of the sessions that mean this port. */
+  sessionsOf(port: number): Session[] {
+    return this.sessions.filter((one) => one.ports.has(port));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.sessions.map((one) => this.end(one, "the switch stops")));
+  }
+
+  /** In turn: copies that still wait for an ended session are not the next one's. */
+  private freeBit(): number {
+    for (let n = 1; n <= M.MAX_SESSIONS; n++) {
+      const bit = (this.lastBit + n) % M.MAX_SESSIONS;
+      if (this.byBit[bit] === undefined) return (this.lastBit = bit);
+    }
+    return -1;
+  }
+
+  private json(session: Session): MirrorJson {
+    const { sessions = new Float64Array(M.MAX_SESSIONS * M.SESSION_COUNTERS) } = this.options.datapath;
+    return session.json(sessions, (name) => {
+      const port = this.options.ports().find((one) => one.name === name);
+      return port?.attached ? "running" : "waiting";
+    });
+  }
+
+  private hand(frame: CopyFrame): void {
+    for (let left = frame.sessions; left !== 0; left &= left - 1) {
+      const session = this.byBit[31 - Math.clz32(left & -left)];
+      if (session === undefined) continue;
+      const { snaplen } = session.options.config;
+      const captured = snaplen === 0 ? frame.captured : Math.min(frame.captured, snaplen);
+      for (const output of session.outputs) output.write(frame, captured);
+    }
+  }
+
+  private refuse(config: MirrorConfig): void {
+    if (this.options.datapath.copies === undefined)
+      throw new MirrorRefused(
+        409,
+        `the ${this.options.datapath.kind} datapath of ${this.options.bridge} makes no mirrors yet: write datapath: userspace`,
+      );
+    const { select, outputs } = config;
+    for (const output of outputs) {
+      if (output.type === "file" && (output.path.startsWith("/") || output.path.split("/").includes("..")))
+        throw new MirrorRefused(
+          422,
+          `${output.path}: capture files are below ${this.options.capturesDir}; write the path from there`,
+        );
+      if (output.type === "span" && select.ports.includes(output.port))
+        throw new MirrorRefused(422, `${output.port} is selected and is the output: its copies would be copied again`);
+      if (output.type === "span") {
+        const owner = this.options.ports().find(({ name }) => name === output.port);
+        if (owner !== undefined && !select.all && selectPorts(select, [owner]).length > 0)
+          throw new MirrorRefused(422, `${output.port} belongs to who is selected: its copies would be copied again`);
+        for (const other of this.sessions)
+          if (other.name !== config.name && other.options.config.select.ports.includes(output.port))
+            throw new MirrorRefused(409, `${output.port} is selected by the mirror ${other.name}`);
+      }
+      if (output.type === "rspan" && select.vlans?.includes(output.vlan))
+        throw new MirrorRefused(
+          422,
+          `VLAN ${output.vlan} is selected and is the output: its copies would be copied again`,
+        );
+    }
+  }
+
+  private compile({ select: { filter } }: MirrorConfig): ReturnType<typeof compileBoth> | undefined {
+    if (filter === undefined) return undefined;
+    try {
+      return compileBoth(filter);
+    } catch (error) {
+      throw new MirrorRefused(422, `filter: ${(error as Error).message}`);
+    }
+  }
+
+  private gate(session: Session, epoch: number): void {
+    const { config, bit, filter } = session.options;
+    const { snaplen, sample, limit } = config;
+    const { pps, bps, packets } = limit;
+    const gate = { bit, epoch, snaplen, sample, pps, bps, packets, ...(filter !== undefined && { filter }) };
+    this.options.datapath.program({ mirrors: [gate] });
+  }
+
+  private async end(session: Session, why: string): Promise<void> {
+    if (session.state === "ended") return;
+    session.state = "ended";
+    session.message = why;
+    const { bit } = session.options;
+    const counters = this.options.datapath.sessions!;
+    const get = (counter: number): number => counters[bit * M.SESSION_COUNTERS + counter]!;
+    const totals = {
+      matched: get(M.M_MATCHED),
+      lost: get(M.M_SAMPLED_OUT) + get(M.M_RATE_DROPPED) + get(M.M_QUEUE_DROPPED),
+    };
+    // What waits in the ring is still its own.
+    const { copies } = this.options.datapath;
+    if (copies !== undefined) drain(copies, FRAMES_A_TURN, this.frame, (frame) => this.hand(frame));
+    const json = this.json(session);
+    this.byBit[bit] = undefined;
+    this.gate(session, 0);
+    this.follow();
+    await Promise.all(session.outputs.map((output) => output.close(totals)));
+    this.ended = [...this.ended.filter((one) => one.json.name !== session.name), { json }].slice(-MAX_ENDED);
+    this.options.tell(`mirror ${session.name} ended: ${why}`, { mirror: session.name, why, sent: json.sent });
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Mirrors as actions: which copies a decision's frames make. Sessions are data; what each limits, samples and filters is
+ * asked frame by frame where the copies are made.
+ *
+ * A frame goes to one destination once, however many sessions select it for that destination and however many of its
+ * ports are selected: as it came in where its ingress port is selected, else as it left by the first selected output.
+ */
+import { DROPPED } from "../flow/disposition.ts";
+import {
+  ACTION_HEADER_WORDS,
+  ACTION_OUTPUT_WORDS,
+  type ActionBlock,
+  COPY_IN,
+  COPY_OUT,
+  COPY_RSPAN,
+  COPY_SPAN,
+  type Copy,
+  disposition,
+  outputCount,
+  outputPort,
+  TAG_PUSH,
+  TAG_SET_VID,
+  withCopies,
+} from "./actions.ts";
+import type { FieldReader } from "./fields.ts";
+import type { MirrorSession } from "./mirror-plan.ts";
+import { leavesTagged, nativeVlan, type Snapshot } from "./snapshot.ts";
+
+/** The decision's actions and the copies that the sessions want. */
+export function mirrored(actions: ActionBlock, fields: FieldReader, snapshot: Snapshot): ActionBlock {
+  const { sessions, outputPorts, rspanVlans } = snapshot.mirrors;
+  if (sessions.length === 0) return actions;
+  const from = fields.port();
+  if (outputPorts.has(from)) return actions;
+  const isDropped = disposition(actions) === DROPPED;
+  const copies: Copy[] = [];
+  for (const session of sessions) {
+    if (session.dropped === (isDropped ? "exclude" : "only")) continue;
+    const output = session.ingress && session.ports.has(from) ? -1 : firstOutput(session, actions);
+    if (output === undefined) continue;
+    const vlan = vlanOf(fields, snapshot, from);
+    if (rspanVlans.has(vlan) || (session.vlans !== undefined && !session.vlans.has(vlan))) continue;
+    add(copies, session, actions, output, fields, snapshot, from);
+  }
+  return withCopies(actions, copies);
+}
+
+/** The first output that the session selects; undefined: none. */
+function firstOutput(session: MirrorSession, actions: ActionBlock): number | undefined {
+  if (!session.egress) return undefined;
+  const outputs = outputCount(actions);
+  for (let n = 0; n < outputs; n++) if (session.ports.has(outputPort(actions, n))) return n;
+  return undefined;
+}
+
+function vlanOf(fields: FieldReader, snapshot: Snapshot, from: number): number {
+  const vid = fields.outerVid();
+  return vid > 0 ? vid : Math.max(0, nativeVlan(snapshot.port(from)?.vlan));
+}
+
+function add(
+  copies: Copy[],
+  session: MirrorSession,
+  actions: ActionBlock,
+  output: number,
+  fields: FieldReader,
+  snapshot: Snapshot,
+  from: number,
+): void {
+  const sessions = 1 << session.bit;
+  const form = output < 0 ? { port: from } : outputOf(actions, output);
+  const put = (copy: Copy): void => {
+    const same = copies.findIndex(
+      ({ kind, port, tci }) => kind === copy.kind && port === copy.port && (kind !== COPY_RSPAN || tci === copy.tci),
+    );
+    if (same < 0) copies.push(copy);
+    else copies[same] = { ...copies[same]!, sessions: copies[same]!.sessions | sessions };
+  };
+  if (session.copies) put({ ...form, kind: output < 0 ? COPY_IN : COPY_OUT, sessions });
+  for (const port of session.spans) if (port !== from) put({ ...form, port, kind: COPY_SPAN, sessions });
+  for (const { vlan, stacked } of session.rspans) {
+    const tag = !stacked && fields.outerVid() >= 0 ? TAG_SET_VID : TAG_PUSH;
+    for (const target of snapshot.floodPorts(vlan)) {
+      if (target.no === from) continue;
+      // To a port that takes the VLAN's tag off, the frame goes as it came in.
+      const copy = leavesTagged(target.vlan, vlan) ? { tag, tci: vlan } : {};
+      put({ port: target.no, ...copy, kind: COPY_RSPAN, sessions } as Copy);
+    }
+  }
+}
+
+function outputOf(actions: ActionBlock, n: number): Pick<Copy, "port" | "tag" | "tci" | "tpid"> {
+  const at = ACTION_HEADER_WORDS + n * ACTION_OUTPUT_WORDS;
+  const operand = actions[at + 1]!;
+  const tag = ((actions[at]! >>> 16) & 0xff) as NonNullable<Copy["tag"]>;
+  return { port: actions[at]! & 0xffff, tag, tci: operand & 0xffff, tpid: operand >>> 16 };
+}
