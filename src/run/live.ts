@@ -16,7 +16,7 @@ import { SLOT_BYTES } from "../shm/slots.ts";
 import { MomentClock } from "../telemetry/clock.ts";
 import { DropTable } from "../telemetry/drops.ts";
 import { EventBus } from "../telemetry/events.ts";
-import type { HostInfo } from "../telemetry/exporter.ts";
+import type { HostInfo, PortInfo } from "../telemetry/exporter.ts";
 import { Hub } from "../telemetry/hub.ts";
 import { expandTemplates, loadPortTypes, type PortTypes, refusals, withAddedPorts } from "./effective.ts";
 import type { Log } from "./log.ts";
@@ -95,6 +95,8 @@ export class LiveSwitch {
         const bridge = this.bridges.get(name)?.bridge;
         return bridge && { datapathId: datapathId(identity.id, name), masks: bridge.rules.stats().masks };
       },
+      stateDir: options.loaded.config.host.stateDir,
+      tenant: (port) => this.tenantOf(port),
       host: hostInfo(options.loaded.config.host.name, identity.id),
       agentAddress: agentAddress(),
       log: (level, message) => options.log(level, message),
@@ -161,6 +163,14 @@ export class LiveSwitch {
   get summary(): string {
     const ports = [...this.bridges.values()].reduce((sum, { bridge }) => sum + bridge.ports().length, 0);
     return `${this.bridges.size} bridges, ${ports} ports, ${this.hub.exporterNames.length} exporters`;
+  }
+
+  private tenantOf({ bridge, no, owner }: PortInfo): string | undefined {
+    if (owner?.tenant !== undefined) return owner.tenant;
+    const vlan = this.bridges.get(bridge)?.bridge.portAt(no)?.config.vlan;
+    if (vlan?.mode !== "access") return undefined;
+    const { tenants } = this.reloader.running;
+    return Object.keys(tenants).find((name) => tenants[name]!.vlans.includes(vlan.tag));
   }
 
   reload(): Promise<unknown> {

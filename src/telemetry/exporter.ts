@@ -30,6 +30,8 @@ export interface Exporter {
   status(): ExporterStatus;
   /** Where the sequence also moves without records (templates and options count): that of the next datagram, kept over restarts. */
   readonly nextSequence?: number;
+  /** Where it waits for answers: resolves when all has left, or when waiting would not help. */
+  drained?(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -80,6 +82,86 @@ export interface Sender {
   /** Of a connection: raised when it is lost, with all that was queued. What comes after belongs to a new one. */
   readonly session?: number;
   readonly stats: SenderStats;
+}
+
+export interface HttpRequest {
+  /** Below the target's URL, with its query: "/write?db=weir". */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly reason: string;
+  readonly retryAfter?: string;
+  /** The first 64 KiB. */
+  readonly body: string;
+}
+
+/** HTTP to one server: time and answers are bounded, requests are counted. */
+export interface HttpTarget {
+  /** Rejects where no answer came. */
+  post(request: HttpRequest): Promise<HttpAnswer>;
+  /** `datagrams` are requests that were taken (2xx). */
+  readonly stats: SenderStats;
+}
+
+/** Something that waits to be sent. */
+export interface Piece {
+  readonly items: number;
+  /** Unix time, ms. */
+  readonly oldestMs: number;
+}
+
+/** What waits, oldest first; bounded, the oldest goes first. On disk once `keep` was called, over restarts. */
+export interface Spool {
+  readonly maxBytes: number;
+  push(data: Uint8Array, items: number, oldestMs: number): void;
+  readonly head: Piece | undefined;
+  /** Throws where the disk does. */
+  read(piece: Piece): Uint8Array;
+  done(piece: Piece): void;
+  /** Write what is in memory to disk. */
+  keep(): void;
+  readonly stats: {
+    readonly bytes: number;
+    readonly pieces: number;
+    /** Items of pieces that went because there was no room. */
+    readonly lostItems: number;
+    readonly oldestMs?: number;
+  };
+}
+
+/** What an exporter knows of another one, and of itself. */
+export interface ExporterHealth {
+  readonly name: string;
+  readonly type: string;
+  readonly state: string;
+  readonly datagrams: number;
+  readonly sendErrors: number;
+  readonly records: number;
+  readonly packets: number;
+  readonly octets: number;
+  readonly pendingRecords: number;
+  readonly pendingPackets: number;
+  readonly notExportable: Readonly<Record<string, number>>;
+  readonly lostRecords: number;
+  readonly lostPackets: number;
+  readonly sampling?: { readonly samples: number; readonly pool: number; readonly lost: number };
+}
+
+/** What an exporter knows of a mirror session: counters since it began. */
+export interface MirrorInfo {
+  readonly bridge: string;
+  readonly name: string;
+  readonly active: boolean;
+  readonly selected: number;
+  readonly sent: number;
+  readonly sentBytes: number;
+  readonly dropped: number;
+  /** Unix time, ms. */
+  readonly sinceMs: number;
 }
 
 /** How datagrams go to a collector. Paths are of PEM files. */
@@ -137,6 +219,16 @@ export interface ExporterEnv {
   /** Absent: nothing is known (a capture being replayed, a test). */
   readonly host?: HostInfo;
   bridge?(name: string): BridgeInfo | undefined;
+  /** Whose a port is: its owner's tenant, else that of its only VLAN. */
+  tenant?(port: PortInfo): string | undefined;
+  exporters?(): readonly ExporterHealth[];
+  mirrors?(): readonly MirrorInfo[];
+  /** A way out by HTTP, shown and counted as a collector. */
+  http?(url: string, timeoutMs: number): HttpTarget;
+  /** Below the state directory, this exporter's own; in memory where there is none. */
+  spool?(maxBytes: number): Spool;
+  /** First line of a file that holds a password or token. Throws. */
+  secret?(path: string): string;
   /** State that survives a restart: `sequence` as last committed. */
   readonly resume: { readonly sequence: number };
   /**

@@ -6,8 +6,12 @@ import type { CounterSnapshot } from "../shm/counters.ts";
 import { RecordBatch, RecordCursor } from "../shm/log.ts";
 import type { RecordLog } from "../shm/log.ts";
 import type { Sample } from "../shm/samples.ts";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Exporter, ExporterEnv, ExporterStatus, ExporterType, Moment, SenderStats } from "./exporter.ts";
+import { httpTarget } from "./http.ts";
 import type { UdpSender } from "./sender.ts";
+import { spool } from "./spool.ts";
 
 /** One entry of `exporters:` in the configuration. */
 export interface ExporterSpec {
@@ -84,6 +88,12 @@ export interface FeedEnv {
   readonly ports: ExporterEnv["ports"];
   readonly host: ExporterEnv["host"];
   readonly bridge: ExporterEnv["bridge"];
+  readonly tenant?: ExporterEnv["tenant"];
+  readonly exporters?: ExporterEnv["exporters"];
+  readonly mirrors?: ExporterEnv["mirrors"];
+  readonly stateDir?: string | undefined;
+  /** Unix time, ms. */
+  readonly now: () => number;
   readonly agentAddress: string;
   readonly log: ExporterEnv["log"];
   /** Flow sequence as last committed. */
@@ -99,6 +109,7 @@ export class Feed {
   private readonly exporter: Exporter;
   private readonly env: FeedEnv;
   private readonly places = new Map<string, Place>();
+  private readonly targets: ReturnType<typeof httpTarget>[] = [];
   private lostRecords = 0;
   private failures = 0;
   private failure: string | undefined;
@@ -115,6 +126,19 @@ export class Feed {
       ports: env.ports,
       ...(env.host && { host: env.host }),
       ...(env.bridge && { bridge: env.bridge }),
+      ...(env.tenant && { tenant: env.tenant }),
+      ...(env.exporters && { exporters: env.exporters }),
+      ...(env.mirrors && { mirrors: env.mirrors }),
+      http: (url, timeoutMs) => {
+        const target = httpTarget(url, { timeoutMs, now: env.now });
+        this.targets.push(target);
+        return target;
+      },
+      spool: (maxBytes) =>
+        spool(env.stateDir && join(env.stateDir, "spool", encodeURIComponent(spec.name)), maxBytes, (text) =>
+          env.log("warn", `exporter ${spec.name}: ${text}`),
+        ),
+      secret: (path) => readFileSync(path, "utf8").split("\n", 1)[0]!.trim(),
       resume: { sequence: env.sequence },
       sent: (_bridge, _next, sequence) => (this.committed = sequence),
       agentAddress: env.agentAddress,
@@ -200,7 +224,11 @@ export class Feed {
 
   /** Wait until the senders have sent what they hold, at most `timeoutMs`. False: some of it is still there. */
   async drain(timeoutMs: number): Promise<boolean> {
-    const drained = await Promise.all(this.senders.map((sender) => sender.drain(timeoutMs)));
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<boolean>((resolve) => (timer = setTimeout(resolve, timeoutMs, false)));
+    const answered = Promise.race([late, this.exporter.drained?.().then(() => true) ?? true]);
+    const drained = await Promise.all([...this.senders.map((sender) => sender.drain(timeoutMs)), answered]);
+    clearTimeout(timer);
     return drained.every(Boolean);
   }
 
@@ -210,13 +238,14 @@ export class Feed {
     } catch (error) {
       this.env.log("warn", `exporter ${this.spec.name}: ${(error as Error).message}`);
     }
+    for (const target of this.targets) target.close();
     await Promise.all(this.senders.map((sender) => sender.close()));
   }
 
   /** `nowMs` is Unix time on the senders' clock. */
   view(nowMs: number): ExporterView {
     const status = this.exporter.status();
-    const collectors = this.senders.map((sender) => sender.stats);
+    const collectors = [...this.senders, ...this.targets].map(({ stats }) => stats);
     const last = collectors.reduce<SenderStats | undefined>(later("lastErrorMs"), undefined);
     const sent = collectors.reduce<SenderStats | undefined>(later("lastSentMs"), undefined);
     const pending = this.pending(status.packets + sum(status.notExportable));
@@ -316,7 +345,8 @@ function stateOf(collectors: readonly SenderStats[], nowMs: number): ExporterVie
   const refused = (stats: SenderStats): boolean =>
     stats.lastErrorMs !== undefined && stats.lastErrorMs >= (stats.lastSentMs ?? 0) - REFUSAL_MS;
   const bad = collectors.filter(refused);
-  if (bad.length > 0) return bad.some((stats) => stats.lastError!.includes("ECONNREFUSED")) ? "REFUSED" : "FAILING";
+  if (bad.length > 0)
+    return bad.some((stats) => /ECONNREFUSED|^40[134] /.test(stats.lastError!)) ? "REFUSED" : "FAILING";
   if (collectors.every((stats) => stats.lastSentMs === undefined)) return "starting";
   return collectors.some((stats) => nowMs - (stats.lastSentMs ?? 0) < IDLE_MS) ? "sending" : "idle";
 }

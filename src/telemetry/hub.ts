@@ -39,6 +39,10 @@ export interface HubOptions {
   readonly ports: () => readonly PortInfo[];
   readonly host?: HostInfo;
   readonly bridge?: (name: string) => BridgeInfo | undefined;
+  readonly tenant?: ExporterEnv["tenant"];
+  readonly mirrors?: ExporterEnv["mirrors"];
+  /** Where exporters may keep what waits; absent: in memory only. */
+  readonly stateDir?: string;
   readonly agentAddress: string;
   readonly log: ExporterEnv["log"];
   /** Unix time, ms: when things were sent, and the pace. Real time, also where the bridges' is a capture's. */
@@ -110,6 +114,11 @@ export class Hub {
         ports: options.ports,
         host: options.host,
         bridge: options.bridge,
+        ...(options.tenant && { tenant: options.tenant }),
+        ...(options.mirrors && { mirrors: options.mirrors }),
+        exporters: () => this.exporters(),
+        stateDir: options.stateDir,
+        now: options.now,
         agentAddress: options.agentAddress,
         log: options.log,
         sequence: this.storedSequence(spec.name),
@@ -192,6 +201,7 @@ export class Hub {
     const left = (): number => Math.max(0, timeoutMs - (this.options.now() - began));
     while (this.pump(now) > 0 && left() > 0) await atMost(this.writable(), left());
     for (const bridge of this.bridges.values()) this.drainRings(bridge, now);
+    for (const bridge of this.bridges.values()) this.readCounters(bridge, now);
     for (const feed of this.feeds.values()) {
       feed.pump(now, true);
       feed.flush(now);

@@ -211,7 +211,8 @@ export function exporterConformance<Options>(name: string, type: ExporterType<Op
     appendRecord(log, {});
     pump(moment(6000));
     for (let at = 6250; at <= 7000; at += 250) exporter.tick(moment(at));
-    assert.ok(sender.sent.length >= 1);
+    // Who has no collectors of datagrams has taken it in.
+    if (type.defaultPort > 0) assert.ok(sender.sent.length >= 1);
     assert.equal(commits.at(-1)!.next, 1);
     await exporter.close();
   });
