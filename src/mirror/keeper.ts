@@ -335,8 +335,8 @@ export class MirrorKeeper {
     this.byBit[bit] = undefined;
     this.gate(session, 0);
     this.follow();
-    await Promise.all(session.outputs.map((output) => output.close(totals)));
     this.ended = [...this.ended.filter((one) => one.json.name !== session.name), { json }].slice(-MAX_ENDED);
     this.options.tell(`mirror ${session.name} ended: ${why}`, { mirror: session.name, why, sent: json.sent });
+    await Promise.all(session.outputs.map((output) => output.close(totals)));
   }
 }

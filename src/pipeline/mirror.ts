@@ -18,6 +18,8 @@ import {
   disposition,
   outputCount,
   outputPort,
+  TAG_KEEP,
+  TAG_POP,
   TAG_PUSH,
   TAG_SET_VID,
   withCopies,
@@ -79,12 +81,13 @@ function add(
   if (session.copies) put({ ...form, kind: output < 0 ? COPY_IN : COPY_OUT, sessions });
   for (const port of session.spans) if (port !== from) put({ ...form, port, kind: COPY_SPAN, sessions });
   for (const { vlan, stacked } of session.rspans) {
-    const tag = !stacked && fields.outerVid() >= 0 ? TAG_SET_VID : TAG_PUSH;
+    const replaces = !stacked && fields.outerVid() >= 0;
     for (const target of snapshot.floodPorts(vlan)) {
       if (target.no === from) continue;
-      // To a port that takes the VLAN's tag off, the frame goes as it came in.
-      const copy = leavesTagged(target.vlan, vlan) ? { tag, tci: vlan } : {};
-      put({ port: target.no, ...copy, kind: COPY_RSPAN, sessions } as Copy);
+      // A port that takes the VLAN's tag off sends what was under it.
+      const tagged = leavesTagged(target.vlan, vlan);
+      const tag = tagged ? (replaces ? TAG_SET_VID : TAG_PUSH) : replaces ? TAG_POP : TAG_KEEP;
+      put({ port: target.no, tag, tci: vlan, kind: COPY_RSPAN, sessions });
     }
   }
 }

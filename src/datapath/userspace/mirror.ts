@@ -66,7 +66,7 @@ export class Mirrors {
     if (at.epoch !== gate.at.epoch) {
       const base = at.bit * M.SESSION_COUNTERS;
       this.memory.sessions.fill(0, base, base + M.SESSION_COUNTERS);
-      gate.skip = 0;
+      gate.skip = 1;
       // A packet to begin with and no burst: a second under full load is a second's worth.
       gate.packets = gate.bits = 1.5;
       gate.lastNs = Infinity;
