@@ -7,6 +7,7 @@ import { arch, cpus, freemem, networkInterfaces, release, totalmem } from "node:
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ApiServer, startApi } from "../api/server.ts";
 import { liveView, type Running } from "../api/live.ts";
+import type { MirrorJson } from "../bridge/views/json.ts";
 import type { Breath } from "../bridge/views/flow-rates.ts";
 import type { Registries } from "../config/check.ts";
 import { type Identity, openIdentity } from "../config/identity.ts";
@@ -16,7 +17,7 @@ import { SLOT_BYTES } from "../shm/slots.ts";
 import { MomentClock } from "../telemetry/clock.ts";
 import { DropTable } from "../telemetry/drops.ts";
 import { EventBus } from "../telemetry/events.ts";
-import type { HostInfo, PortInfo } from "../telemetry/exporter.ts";
+import type { HostInfo, MirrorInfo, PortInfo } from "../telemetry/exporter.ts";
 import { Hub } from "../telemetry/hub.ts";
 import { expandTemplates, loadPortTypes, type PortTypes, refusals, withAddedPorts } from "./effective.ts";
 import type { Log } from "./log.ts";
@@ -97,6 +98,7 @@ export class LiveSwitch {
       },
       stateDir: options.loaded.config.host.stateDir,
       tenant: (port) => this.tenantOf(port),
+      mirrors: () => [...this.bridges.values()].flatMap(({ mirrors }) => mirrors.list().map(mirrorInfo)),
       host: hostInfo(options.loaded.config.host.name, identity.id),
       agentAddress: agentAddress(),
       log: (level, message) => options.log(level, message),
@@ -347,6 +349,13 @@ export class LiveSwitch {
       mirrors: mirrorsApi(() => [...this.bridges.values()], unixNow),
     };
   }
+}
+
+function mirrorInfo(mirror: MirrorJson): MirrorInfo {
+  const { bridge, name, state, matched, sent, bytesAfter, rateDropped, queueDropped, failed, startedMs } = mirror;
+  const dropped = rateDropped + queueDropped + failed;
+  const counts = { selected: matched, sent, sentBytes: bytesAfter, dropped };
+  return { bridge, name, active: state === "running", ...counts, sinceMs: startedMs };
 }
 
 function hostInfo(name: string, id: string): HostInfo {
