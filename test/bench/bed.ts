@@ -90,6 +90,15 @@ export class Bed {
     return lane;
   }
 
+  /** A veth pair in `middle`; what `device` sends ends at the other end, in a tc program. */
+  spanPort(lane: Lane, device: string): void {
+    ip(`-n ${lane.middle} link add ${device} type veth peer name ${device}-end`);
+    for (const end of [device, `${device}-end`]) ip(`-n ${lane.middle} link set ${end} up`);
+    run("tc", ["-n", lane.middle, "qdisc", "add", "dev", `${device}-end`, "clsact"]);
+    const drop = ["ingress", "bpf", "bytecode", DROP_UDP, "da"];
+    run("tc", ["-n", lane.middle, "filter", "add", "dev", `${device}-end`, ...drop]);
+  }
+
   /** Start a program, in a namespace where one is given; ended by `close`. Its output goes to a file of the bed. */
   start(name: string, space: string | undefined, command: string, args: readonly string[], env = {}): ChildProcess {
     const all = space === undefined ? [command, ...args] : ["ip", "netns", "exec", space, command, ...args];

@@ -70,10 +70,14 @@ export async function openVswitch(bed: Bed, name: string, options: OvsOptions = 
   return { name, lane };
 }
 
+const SPAN = "      - { name: all, select: { all: true, direction: ingress }, outputs: [{ type: span, port: mon0 }] }";
+
 export interface WeirOptions {
   /** Userspace unless given. */
   readonly datapath?: "kernel" | "userspace";
   readonly netflow?: boolean;
+  /** Everything is mirrored to a SPAN port, a veth whose other end drops. */
+  readonly span?: boolean;
   /** The configuration's `flows`. */
   readonly flows?: string;
   /** File that its control thread's delays go to (loop-delay.ts). */
@@ -104,8 +108,10 @@ export async function weirServer(bed: Bed, short: string, options: WeirOptions =
     `    datapath: ${options.datapath ?? "userspace"}`,
     "    ports:",
     ...lane.devices.map(port),
+    ...(options.span ? [port("mon0"), "    mirrors:", SPAN] : []),
     ...(options.netflow ? ["exporters:", `  - { type: netflow-v5, collectors: ["127.0.0.1:${NETFLOW_PORT}"] }`] : []),
   ];
+  if (options.span) bed.spanPort(lane, "mon0");
   const config = bed.write(`${short}.yaml`, `${lines.join("\n")}\n`);
   if (options.netflow) bed.sink(lane.middle, NETFLOW_PORT);
   const args = [join(projectRoot, "dist/weir.js"), "run", "--config", config];

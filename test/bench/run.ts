@@ -13,6 +13,7 @@ import { frames } from "./p5-frames.ts";
 import { tcp } from "./p6-tcp.ts";
 import { captureFiles } from "./p7-captures.ts";
 import { held } from "./p10-held.ts";
+import { mirror } from "./p11-mirror.ts";
 import { engine } from "./p12-engine.ts";
 import { sampling } from "./p-sampling.ts";
 import { machine, markdown, type Machine, type Result } from "./table.ts";
@@ -28,6 +29,7 @@ const PARTS: readonly Part[] = [
   { name: "frames", run: frames, needs: BED },
   { name: "tcp", run: tcp, needs: [...BED, "iperf3"] },
   { name: "held", run: held, needs: ["gcc", "ip", "tc", "ping"] },
+  { name: "mirror", run: mirror, needs: ["gcc", "ip", "tc", "ping"] },
   { name: "engine", run: engine, needs: [] },
   { name: "sampling", run: sampling, needs: [] },
   { name: "captures", run: captureFiles, needs: ["gcc", "softflowd", "nfpcapd", "nfcapd", "nfdump", "tshark"] },
