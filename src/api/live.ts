@@ -16,7 +16,7 @@ import { BridgeView } from "../bridge/views/bridge-view.ts";
 import { dropJson, lostJson, type DropContext } from "../bridge/views/drops.ts";
 import type { Breath } from "../bridge/views/flow-rates.ts";
 import { findFlow, streamFlows, topFlows, type FlowSource } from "../bridge/views/flows.ts";
-import type { FlowJson, PortJson, ReloadJson, SystemJson, TraceJson } from "../bridge/views/json.ts";
+import type { FlowJson, MirrorJson, PortJson, ReloadJson, SystemJson, TraceJson } from "../bridge/views/json.ts";
 import { tenantsJson } from "../bridge/views/tenants.ts";
 import { traceJson } from "../bridge/views/trace.ts";
 import { Problem } from "./problem.ts";
@@ -73,7 +73,9 @@ export function liveView(running: Running): SwitchView {
   };
   const ports = (): PortJson[] => {
     const owners = tenants();
-    return running.bridges().flatMap((view) => view.ports(owners));
+    const sessions = running.mirrors.list().filter(({ state }) => state === "running");
+    const all = running.bridges().flatMap((view) => view.ports(owners));
+    return sessions.length === 0 ? all : all.map((port) => withMirrors(port, sessions));
   };
   const portNamed = (name: string): PortJson => {
     const found = ports().find((port) => port.name === name);
@@ -129,6 +131,15 @@ export function liveView(running: Running): SwitchView {
     deleteMirror: (name) => running.mirrors.stop(name),
     capture: (name, signal) => running.mirrors.capture(name, signal),
   };
+}
+
+function withMirrors(port: PortJson, sessions: readonly MirrorJson[]): PortJson {
+  const here = sessions.filter(({ bridge }) => bridge === port.bridge);
+  const of = here.filter(({ ports }) => ports.includes(port.name)).map(({ name }) => name);
+  const isOutput = ({ outputs }: MirrorJson): boolean =>
+    outputs.some(({ kind, target }) => kind === "span" && target === port.name);
+  const outputOf = here.filter(isOutput).map(({ name }) => name);
+  return { ...port, ...(of.length > 0 && { mirrors: of }), ...(outputOf.length > 0 && { mirrorOutputOf: outputOf }) };
 }
 
 function flowFilter(query: FlowQuery): { matches?: (flow: FlowJson) => boolean } {

@@ -115,6 +115,9 @@ export interface PortJson {
   malformed: Counts;
   unattributed: Counts;
   lost: LostJson;
+  /** Mirror sessions that copy this port's frames now; and those whose copies it sends, which makes it output only. */
+  mirrors?: string[];
+  mirrorOutputOf?: string[];
   flows: number;
   flowsCreated: number;
   samplePool: number;
