@@ -51,8 +51,12 @@ for (const datapath of ["userspace", "kernel"] as const)
         exporters: [{ type: "netflow-v5", collectors: [`127.0.0.1:${nfcapd.port}`] }],
       });
       const weir = await startWeir(t, home);
-      const before = received(a);
-      const counted = port(weir, a.device).rxPackets;
+      // Both counts of one moment: no frame came in between.
+      const { device: before, counted } = await eventually(
+        () => ({ device: received(a), counted: port(weir, a.device).rxPackets, after: received(a) }),
+        ({ device, after }) => device === after,
+        "a quiet moment",
+      );
 
       await t.test("every frame that a member receives is in the counts, and in a flow", async () => {
         assert.ok(pings(a, b.ip, "-c", "50", "-i", "0.01"));
