@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { installPackages, readJson, requireNode, root, run } from "./setup.mjs";
 import { writeRegistry } from "./registry.mjs";
 import { buildPrograms } from "./bpf.mjs";
+import { buildPage } from "./page.mjs";
 
 /**
  * Packages that stay what npm installed: native code, and what runs in threads of its own. The others are bundled: a
@@ -54,7 +55,8 @@ export async function build({ ifStale = false, check = true } = {}) {
   buildPrograms();
   declareDecoder();
   const typed = run("node", ["node_modules/typescript/bin/tsc", "-p", "."]);
-  if (typed.status !== 0 && check) process.exit(1);
+  const page = await buildPage();
+  if ((typed.status !== 0 || !page) && check) process.exit(1);
   const esbuild = await import("esbuild");
   const bundle = {
     absWorkingDir: root,
@@ -87,7 +89,7 @@ export async function build({ ifStale = false, check = true } = {}) {
     alias: { "sflow-decoder": `./${decoder}` },
     define: { WEIR_VERSION: JSON.stringify(readJson("package.json").version) },
   });
-  if (typed.status === 0) writeFileSync(join(root, "dist", ".built"), "");
+  if (typed.status === 0 && page) writeFileSync(join(root, "dist", ".built"), "");
 }
 
 if (process.argv[1] === join(root, "src/build/build.mjs")) {

@@ -1,0 +1,121 @@
+/**
+ * The feed: one websocket, a snapshot, then what changed, by sequence number. A gap, or silence, means connect anew; the
+ * waits between attempts grow to 5 s. What the page shows meanwhile is what it last knew, and it says so.
+ */
+import { theToken, useToken } from "./api.ts";
+import { changed, live, record, type Live } from "./store.ts";
+import { current, linkKey, onPlace } from "./url.ts";
+
+const TOP_FLOWS = 40;
+const INTERVAL_MS = 1000;
+const SILENCE_MS = 10_000;
+const MOST_WAIT_MS = 5000;
+
+type Parts = Pick<
+  Live,
+  | "system"
+  | "ports"
+  | "tenants"
+  | "flows"
+  | "flowsTotal"
+  | "drops"
+  | "lost"
+  | "expected"
+  | "audit"
+  | "exporters"
+  | "mirrors"
+>;
+
+/** A part that is not there has not changed. */
+interface Message extends Partial<Parts> {
+  readonly type: "snapshot" | "delta" | "error";
+  readonly seq: number;
+  readonly atMs: number;
+  readonly role?: "viewer" | "operator";
+  readonly message?: string;
+}
+
+const PARTS: readonly (keyof Parts)[] = [
+  "system",
+  "ports",
+  "tenants",
+  "flows",
+  "flowsTotal",
+  "drops",
+  "lost",
+  "expected",
+  "audit",
+  "exporters",
+  "mirrors",
+];
+
+let socket: WebSocket | undefined;
+let seq = 0;
+let wait = 250;
+let silence: ReturnType<typeof setTimeout> | undefined;
+
+function subscribe(): void {
+  if (socket?.readyState !== WebSocket.OPEN) return;
+  const place = current();
+  const where = place.filter === "" ? {} : { where: place.filter };
+  socket.send(
+    JSON.stringify({ type: "subscribe", ...where, sort: place.sort, top: TOP_FLOWS, intervalMs: INTERVAL_MS }),
+  );
+}
+
+function receive(message: Message): void {
+  if (message.type === "error") {
+    live.error = message.message ?? "the switch refused the filter";
+    return changed();
+  }
+  if (message.type === "delta" && message.seq !== seq + 1) return void socket?.close();
+  seq = message.seq;
+  live.connection = "live";
+  wait = 250;
+  live.atMs = message.atMs;
+  if (message.role !== undefined) live.role = message.role;
+  if (message.type === "snapshot") delete live.error;
+  if (!live.frozen)
+    for (const part of PARTS) if (message[part] !== undefined) Object.assign(live, { [part]: message[part] });
+  if (!live.frozen) record(message.atMs);
+  changed();
+}
+
+function listen(): void {
+  clearTimeout(silence);
+  silence = setTimeout(() => socket?.close(), SILENCE_MS);
+}
+
+function open(): void {
+  const mine = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
+  socket = mine;
+  mine.addEventListener("open", () => {
+    const token = theToken();
+    if (token !== undefined) mine.send(JSON.stringify({ type: "hello", token }));
+    subscribe();
+    listen();
+  });
+  mine.addEventListener("message", (event: MessageEvent<string>) => {
+    listen();
+    receive(JSON.parse(event.data) as Message);
+  });
+  mine.addEventListener("close", (event) => {
+    clearTimeout(silence);
+    live.connection = event.code === 4401 || event.code === 1008 ? "refused" : live.atMs === 0 ? "connecting" : "lost";
+    changed();
+    setTimeout(open, wait);
+    wait = Math.min(MOST_WAIT_MS, wait * 2);
+  });
+}
+
+export function connect(): void {
+  if (linkKey !== undefined) useToken(linkKey);
+  let asked = "";
+  onPlace(() => {
+    const wanted = `${current().filter}\n${current().sort}`;
+    if (wanted === asked) return;
+    asked = wanted;
+    subscribe();
+  });
+  open();
+}

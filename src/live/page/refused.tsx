@@ -1,0 +1,107 @@
+/** What did not pass, in sentences: one for each reason and port, the newest frame decoded. */
+import type { DropJson } from "../../bridge/views/json.ts";
+import { age, count, short } from "./format.ts";
+import { Name, ownerName } from "./parts.tsx";
+import { useLive } from "./store.ts";
+import { go } from "./url.ts";
+
+const key = (drop: DropJson): string => `drop:${drop.bridge}/${drop.port}/${drop.reason}`;
+
+export function Refused() {
+  const now = useLive();
+  return (
+    <section class="refused" aria-label="Refused">
+      <header>
+        <h2>Refused</h2>
+        <span class="sub">
+          last 60 s{now.expected.packets > 0 && ` · ${count(now.expected.packets)} expected, not shown`}
+        </span>
+      </header>
+      {now.drops.length === 0 && now.lost.length === 0 && (
+        <p class="empty">Nothing was refused and nothing was lost.</p>
+      )}
+      <ul class="sentences">
+        {now.drops.map((drop) => (
+          <li key={key(drop)} class="sentence">
+            <p>
+              <b class="red n">■ {short(drop.pps)}/s</b> <Name class="strong">{drop.port}</Name>{" "}
+              <span class="sub">
+                <Name>{ownerName(drop.owner)}</Name>
+              </span>{" "}
+              <bdi>{drop.text}</bdi>
+              <span class="sub n">
+                {" "}
+                · {count(drop.packets)} packets
+                {drop.lastMs !== undefined && `, last ${age(now.atMs - drop.lastMs)} ago`} · {drop.reason}
+              </span>
+            </p>
+            {drop.last !== undefined && (
+              <p class="frame">
+                <bdi>{drop.last}</bdi>
+              </p>
+            )}
+            <p class="acts">
+              <button
+                onClick={() => go({ open: key(drop) })}
+                aria-label={`Trace ${drop.reason} on ${drop.port.slice(0, 40)}`}
+              >
+                Trace
+              </button>
+              <button
+                onClick={() => go({ open: `capture:${drop.bridge}/${drop.port}:only` })}
+                aria-label={`Capture refused frames of ${drop.port.slice(0, 40)}`}
+              >
+                Capture
+              </button>
+            </p>
+          </li>
+        ))}
+        {now.lost.map((row) => (
+          <li key={`${row.bridge}/${row.port}/${row.where}`} class="sentence">
+            <p>
+              <b class="amber n">▨ {count(row.packets)} lost</b> <Name class="strong">{row.port}</Name>{" "}
+              <bdi>{row.text}</bdi>
+              <span class="sub"> · {row.where}</span>
+            </p>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+/** `in = forwarded + refused + consumed`, counting together; amber where a term does not add up. */
+export function Foot() {
+  const now = useLive();
+  const audit = now.audit[0];
+  const bridge = now.system?.bridges[0];
+  const all = now.system?.bridges ?? [];
+  const sum = (pick: (b: (typeof all)[number]) => number): number => all.reduce((total, b) => total + pick(b), 0);
+  const terms: [string, number][] = [
+    ["forwarded", sum((b) => b.forwarded)],
+    ["refused", sum((b) => b.dropped)],
+    ["consumed", sum((b) => b.consumed)],
+  ];
+  for (const name of ["observed", "pending"] as const)
+    if (sum((b) => b[name]) > 0) terms.push([name, sum((b) => b[name])]);
+  const ok = all.every((b) => b.conserved) && now.audit.every((a) => a.ok);
+  const failing = audit === undefined || audit.ok ? "" : audit.dispositionsOk ? "records" : "dispositions";
+  return (
+    <footer class={ok ? "foot" : "foot amber"}>
+      {bridge !== undefined && (
+        <button class="plain n" onClick={() => go({ open: "audit" })}>
+          in {count(sum((b) => b.rxPackets))} ={" "}
+          {terms.map(([name, n], i) => `${i > 0 ? "+ " : ""}${name} ${count(n)}`).join(" ")}
+          {ok ? "" : ` · does not add up${failing === "" ? "" : `: ${failing}`}`}
+        </button>
+      )}
+      <nav aria-label="More">
+        {["mirrors", "trace", "exporters", "audit"].map((name) => (
+          <button key={name} onClick={() => go({ open: name })}>
+            {name[0]!.toUpperCase() + name.slice(1)}
+          </button>
+        ))}
+      </nav>
+    </footer>
+  );
+}

@@ -1,0 +1,158 @@
+/**
+ * What the page knows: the newest of each part of the feed, and a short history of rates for the charts. One object,
+ * changed by the feed, read by the components; whoever draws subscribes.
+ */
+import { useEffect, useState } from "preact/hooks";
+import type {
+  AuditJson,
+  DropJson,
+  ExporterJson,
+  FlowJson,
+  LostRowJson,
+  MirrorJson,
+  PortJson,
+  SystemJson,
+  TenantJson,
+} from "../../bridge/views/json.ts";
+
+export interface Live {
+  connection: "connecting" | "live" | "lost" | "refused";
+  /** Unix ms of the newest message. */
+  atMs: number;
+  role: "viewer" | "operator";
+  system?: SystemJson;
+  ports: PortJson[];
+  tenants: TenantJson[];
+  flows: FlowJson[];
+  flowsTotal: number;
+  drops: DropJson[];
+  lost: LostRowJson[];
+  expected: { packets: number; reasons: number };
+  audit: AuditJson[];
+  exporters: ExporterJson[];
+  mirrors: MirrorJson[];
+  /** Of the subscription (a filter that does not parse), for a person. */
+  error?: string;
+  frozen: boolean;
+  /** Counts messages: what changed can be asked of it. */
+  version: number;
+}
+
+/** Seconds of history that the charts show. */
+export const WINDOW_S = 90;
+const KEEP = 600;
+
+/** Rates over time, one row a message; a port, tenant or flow that comes or goes is 0 where it was not. */
+export class History {
+  readonly times: number[] = [];
+  private readonly series = new Map<string, number[]>();
+
+  push(atMs: number, values: Iterable<readonly [string, number]>): void {
+    const at = atMs / 1000;
+    if (this.times.length > 0 && at <= this.times.at(-1)!) return;
+    this.times.push(at);
+    for (const [key, value] of values) {
+      let row = this.series.get(key);
+      if (row === undefined) this.series.set(key, (row = []));
+      while (row.length < this.times.length - 1) row.push(0);
+      row.push(value);
+    }
+    const extra = this.times.length - KEEP;
+    if (extra > 0) this.times.splice(0, extra);
+    for (const [key, row] of this.series) {
+      while (row.length < this.times.length + Math.max(0, extra)) row.push(0);
+      if (extra > 0) row.splice(0, extra);
+      if (row.at(-1) === 0 && row.every((value) => value === 0)) this.series.delete(key);
+    }
+  }
+
+  get(key: string): number[] {
+    return this.series.get(key) ?? [];
+  }
+
+  clear(): void {
+    this.times.length = 0;
+    this.series.clear();
+  }
+}
+
+export const history = new History();
+/** Of the flows that are shown: bounded by the top N. */
+export const flowHistory = new History();
+
+export const live: Live = {
+  connection: "connecting",
+  atMs: 0,
+  role: "viewer",
+  ports: [],
+  tenants: [],
+  flows: [],
+  flowsTotal: 0,
+  drops: [],
+  lost: [],
+  expected: { packets: 0, reasons: 0 },
+  audit: [],
+  exporters: [],
+  mirrors: [],
+  frozen: false,
+  version: 0,
+};
+
+const listeners = new Set<() => void>();
+let drawing = false;
+
+/** Draw soon: once for all messages that came since the last frame. Timers run in hidden tabs too, slower. */
+export const changed = (): void => {
+  live.version++;
+  if (drawing) return;
+  drawing = true;
+  setTimeout(() => {
+    drawing = false;
+    for (const listener of listeners) listener();
+  }, 16);
+};
+
+/** Draw again at every change. */
+export function useLive(): Live {
+  const [, draw] = useState(0);
+  useEffect(() => {
+    const listener = (): void => draw(live.version);
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  }, []);
+  return live;
+}
+
+/** The moment under the pointer, Unix s, or undefined: every chart draws its ruler there. */
+export const ruler = {
+  at: undefined as number | undefined,
+  listeners: new Set<() => void>(),
+  set(at: number | undefined): void {
+    if (this.at === at) return;
+    this.at = at;
+    for (const listener of this.listeners) listener();
+  },
+};
+
+/** Put a message's moment into the charts. */
+export function record(atMs: number): void {
+  const rates = live.system?.bridges ?? [];
+  const sum = (pick: (b: (typeof rates)[number]["rates"]) => number): number =>
+    rates.reduce((total, bridge) => total + pick(bridge.rates), 0);
+  const expected = sum((r) => r.droppedPps) - sum((r) => r.refusedPps);
+  history.push(atMs, [
+    ["pps", sum((r) => r.rxPps)],
+    ["refused", sum((r) => r.refusedPps)],
+    ["lost", sum((r) => r.lostPps)],
+    ["expected", Math.max(0, expected)],
+    ...live.tenants.map((t): [string, number] => [`tenant ${t.tenant ?? ""}`, t.rxBps]),
+    ...live.ports.flatMap((p): [string, number][] => [
+      [`rx ${p.bridge} ${p.name}`, p.rxBps],
+      [`tx ${p.bridge} ${p.name}`, p.txBps],
+    ]),
+  ]);
+  flowHistory.push(
+    atMs,
+    live.flows.map((flow): [string, number] => [flow.id, flow.bps]),
+  );
+}
