@@ -24,9 +24,12 @@ export const CONTENT_TYPES: Readonly<Record<Format, string>> = {
   openmetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8",
 };
 
-/** The format that an Accept header asks for. */
+/** The format that an Accept header asks for; a weight of 0 refuses one (RFC 9110 section 12.5.1). */
 export function formatOf(accept: string): Format {
-  return accept.includes("application/openmetrics-text") ? "openmetrics" : "text";
+  const asked = accept
+    .split(",")
+    .some((one) => /^\s*application\/openmetrics-text\b/.test(one) && !/;\s*q=0(\.0*)?\s*$/.test(one));
+  return asked ? "openmetrics" : "text";
 }
 
 export function exposition(families: readonly Family[], format: Format): string {

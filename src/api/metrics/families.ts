@@ -1,9 +1,17 @@
 /**
- * What `/metrics` says of a switch. Base units, `_total`, bounded labels: bridges, ports, tenants, reasons, exporters; never
- * an address or a flow. The names are promises to users; dashboards take them from `METRICS`.
+ * What `/metrics` says of a switch. Base units, `_total`, bounded labels: names from the configuration (bridges, ports, tenants,
+ * exporters, their collectors, mirror sessions) and reasons; never an address or a flow of traffic. The names are promises to users; dashboards take them from `METRICS`.
  */
 import { DROP_REASONS } from "../../flow/disposition.ts";
-import type { Counts, ExporterJson, LostJson, PortJson, SystemJson, TenantJson } from "../../bridge/views/json.ts";
+import type {
+  Counts,
+  ExporterJson,
+  LostJson,
+  MirrorJson,
+  PortJson,
+  SystemJson,
+  TenantJson,
+} from "../../bridge/views/json.ts";
 import type { Family, Sample } from "./exposition.ts";
 
 export interface Facts {
@@ -11,6 +19,7 @@ export interface Facts {
   readonly ports: readonly PortJson[];
   readonly tenants: readonly TenantJson[];
   readonly exporters: readonly ExporterJson[];
+  readonly mirrors: readonly MirrorJson[];
 }
 
 interface Metric {
@@ -44,6 +53,10 @@ const ofBridges =
   (value: (bridge: SystemJson["bridges"][number]) => number): Metric["read"] =>
   ({ system }) =>
     system.bridges.map((bridge) => sample({ bridge: bridge.name }, value(bridge)));
+const ofMirrors =
+  (value: (mirror: MirrorJson) => number): Metric["read"] =>
+  ({ mirrors }) =>
+    mirrors.map((mirror) => sample({ bridge: mirror.bridge, session: mirror.name }, value(mirror)));
 const ofCollectors =
   (value: (collector: ExporterJson["collectors"][number]) => number): Metric["read"] =>
   ({ exporters }) =>
@@ -154,13 +167,18 @@ export const METRICS = {
   ),
   portDispositions: counter(
     "weir_port_disposition_packets",
-    "What became of received packets; their sum is what was received.",
+    "What became of received packets; with those that wait (weir_port_pending_packets) their sum is what was received.",
     ({ ports }) =>
       ports.flatMap((port) =>
         (["forwarded", "dropped", "consumed", "observed"] as const).map((disposition) =>
           sample({ ...at(port), disposition }, port[disposition]),
         ),
       ),
+  ),
+  portPending: gauge(
+    "weir_port_pending_packets",
+    "Received packets that wait for a rule.",
+    ofPorts(({ pending }) => pending),
   ),
   dropped: counter("weir_dropped_packets", "Packets refused, by reason and its class.", ({ ports }) =>
     ports.flatMap((port) =>
@@ -299,6 +317,34 @@ export const METRICS = {
     "weir_collector_queued_datagrams",
     "Datagrams that wait.",
     ofCollectors((c) => c.queued),
+  ),
+
+  mirrorActive: gauge(
+    "weir_mirror_active",
+    "1: the session copies.",
+    ofMirrors(({ state }) => flag(state === "running")),
+  ),
+  mirrorMatched: counter(
+    "weir_mirror_matched_packets",
+    "Frames selected.",
+    ofMirrors(({ matched }) => matched),
+  ),
+  mirrorSent: counter(
+    "weir_mirror_sent_packets",
+    "Of them, sent to at least one output.",
+    ofMirrors(({ sent }) => sent),
+  ),
+  mirrorSentBytes: counter(
+    "weir_mirror_sent_bytes",
+    "Bytes after cutting.",
+    ofMirrors(({ bytesAfter }) => bytesAfter),
+  ),
+  mirrorLeftOut: counter("weir_mirror_left_out_packets", "Selected and not sent, by why.", ({ mirrors }) =>
+    mirrors.flatMap((mirror) =>
+      (["sampledOut", "rateDropped", "queueDropped", "failed"] as const).map((why) =>
+        sample({ bridge: mirror.bridge, session: mirror.name, why }, mirror[why]),
+      ),
+    ),
   ),
 
   processMemory: gauge("process_resident_memory_bytes", "Resident memory size in bytes.", ({ system }) => [

@@ -16,6 +16,7 @@ export async function metrics(view: SwitchView, query: URLSearchParams, accept: 
     ports: await view.ports(),
     tenants: await view.tenants(),
     exporters: await view.exporters(),
+    mirrors: await view.mirrors(),
   };
   const format = formatOf(accept);
   const told = names === "ovs" ? ovsFamilies(facts) : families(facts);
