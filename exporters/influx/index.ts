@@ -167,7 +167,7 @@ class Influx implements Exporter {
   private tell(snapshot: CounterSnapshot, bridge: string, ms: number, now: Moment): void {
     const { env } = this;
     const ports = env.ports().filter((port) => port.bridge === bridge && port.no < snapshot.ports);
-    const since = Math.round(now.unixMs - now.uptimeMs);
+    const since = this.since(now);
     const isFirst = !this.told.has(bridge);
     const owners = new Map<string, PortInfo[]>();
     const row = <M extends MeasurementName>(
@@ -198,7 +198,7 @@ class Influx implements Exporter {
 
   private tellHost(ms: number, now: Moment): void {
     const { env, host } = this;
-    const since = Math.round(now.unixMs - now.uptimeMs);
+    const since = this.since(now);
     for (const health of env.exporters?.() ?? [])
       this.row(
         "weir_exporter",
@@ -222,8 +222,19 @@ class Influx implements Exporter {
     }
     if (env.host === undefined) return;
     const { total, free } = env.host.memory();
-    const fields = { memory_total: total, memory_free: free, cpus: env.host.cpus, uptime_ms: now.uptimeMs, since };
+    const fields = {
+      memory_total: total,
+      memory_free: free,
+      cpus: env.host.cpus,
+      uptime_ms: now.unixMs - since,
+      since,
+    };
     this.row("weir_host", { host }, fields, ms, now);
+  }
+
+  /** Uptime may be the host's: counters began with this process. */
+  private since(now: Moment): number {
+    return Math.round(this.env.startedMs ?? now.unixMs - now.uptimeMs);
   }
 
   private tellTop(ms: number, now: Moment): void {
@@ -258,7 +269,7 @@ class Influx implements Exporter {
       const series = `${name} ${Object.values(tags).join("\u0000")}`;
       if (!this.begun.has(series)) {
         this.begun.add(series);
-        const isNew = !isFirst || now.uptimeMs < 2 * interval;
+        const isNew = !isFirst || now.unixMs - this.since(now) < 2 * interval;
         if (isNew) {
           const zeros = Object.fromEntries(
             Object.entries(fields).flatMap(([key, value]) =>

@@ -97,6 +97,7 @@ export class LiveSwitch {
         return bridge && { datapathId: datapathId(identity.id, name), masks: bridge.rules.stats().masks };
       },
       stateDir: options.loaded.config.host.stateDir,
+      startedMs: this.startedMs,
       tenant: (port) => this.tenantOf(port),
       mirrors: () => [...this.bridges.values()].flatMap(({ mirrors }) => mirrors.list().map(mirrorInfo)),
       host: hostInfo(options.loaded.config.host.name, identity.id),

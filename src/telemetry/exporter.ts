@@ -221,6 +221,8 @@ export interface ExporterEnv {
   bridge?(name: string): BridgeInfo | undefined;
   /** Whose a port is: its owner's tenant, else that of its only VLAN. */
   tenant?(port: PortInfo): string | undefined;
+  /** Unix time, ms, when the counters of this process began; absent: at uptime 0. */
+  readonly startedMs?: number;
   exporters?(): readonly ExporterHealth[];
   mirrors?(): readonly MirrorInfo[];
   /** A way out by HTTP, shown and counted as a collector. */

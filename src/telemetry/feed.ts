@@ -92,6 +92,7 @@ export interface FeedEnv {
   readonly exporters?: ExporterEnv["exporters"];
   readonly mirrors?: ExporterEnv["mirrors"];
   readonly stateDir?: string | undefined;
+  readonly startedMs?: number | undefined;
   /** Unix time, ms. */
   readonly now: () => number;
   readonly agentAddress: string;
@@ -127,6 +128,7 @@ export class Feed {
       ...(env.host && { host: env.host }),
       ...(env.bridge && { bridge: env.bridge }),
       ...(env.tenant && { tenant: env.tenant }),
+      ...(env.startedMs !== undefined && { startedMs: env.startedMs }),
       ...(env.exporters && { exporters: env.exporters }),
       ...(env.mirrors && { mirrors: env.mirrors }),
       http: (url, timeoutMs) => {

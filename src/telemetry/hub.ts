@@ -43,6 +43,8 @@ export interface HubOptions {
   readonly mirrors?: ExporterEnv["mirrors"];
   /** Where exporters may keep what waits; absent: in memory only. */
   readonly stateDir?: string;
+  /** Unix time, ms, when the counters began; absent: at uptime 0. */
+  readonly startedMs?: number;
   readonly agentAddress: string;
   readonly log: ExporterEnv["log"];
   /** Unix time, ms: when things were sent, and the pace. Real time, also where the bridges' is a capture's. */
@@ -118,6 +120,7 @@ export class Hub {
         ...(options.mirrors && { mirrors: options.mirrors }),
         exporters: () => this.exporters(),
         stateDir: options.stateDir,
+        startedMs: options.startedMs,
         now: options.now,
         agentAddress: options.agentAddress,
         log: options.log,
