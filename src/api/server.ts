@@ -3,9 +3,13 @@
  * serves `routes`; what stands behind them is a SwitchView. Failing to start is the caller's to report, never to die of.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { type Role, roleOfRequest, strange, type Token } from "./access.ts";
 import { Problem } from "./problem.ts";
 import { readJson, send, sendProblem } from "./http.ts";
 import { routes, type Route } from "./routes.ts";
+import type { Duplex } from "node:stream";
 import { listenOnSocket } from "./socket.ts";
 import type { SwitchView } from "./switch.ts";
 
@@ -16,13 +20,30 @@ export interface ApiOptions {
   /** Unix ms. */
   readonly now: () => number;
   readonly log: (level: "info" | "warn" | "error", message: string) => void;
+  /** Listen on TCP too. */
+  readonly tcp?: TcpOptions;
   readonly maxConnections?: number;
   /** For a whole request to arrive, ms. */
   readonly requestTimeoutMs?: number;
 }
 
+export interface TcpOptions {
+  readonly listen: readonly { readonly host: string; readonly port: number }[];
+  /** PEM. */
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
+  readonly tokens: readonly Token[];
+  /** More names by which this host is asked: "hv1.example.net:8380". */
+  readonly hosts: readonly string[];
+  /** Answers for the page's own paths; false: they are none of its. */
+  readonly page?: (path: string, request: IncomingMessage, response: ServerResponse) => boolean;
+  /** Takes over a connection that asks for `/live`. */
+  readonly live?: (request: IncomingMessage, socket: Duplex, head: Buffer, role: Role) => void;
+}
+
 export interface ApiServer {
   readonly socket: string;
+  /** Addresses of TCP: "127.0.0.1:8380". */
+  readonly listen: readonly string[];
   /** Ends streams and connections, takes the socket away. */
   close(): Promise<void>;
 }
@@ -62,16 +83,46 @@ function match(method: string, path: string): Match {
   return { route: chosen.route, params };
 }
 
-async function serve(options: ApiOptions, request: IncomingMessage, response: ServerResponse, closing: AbortSignal) {
+/** How a request came: by the socket, whose permissions are its lock, or by TCP. */
+interface Way {
+  readonly tcp?: TcpOptions;
+  readonly hosts: ReadonlySet<string>;
+}
+
+const BY_SOCKET: Way = { hosts: new Set() };
+
+/** Who asks. Throws a Problem: 403 for strangers, 401 for a token that is none. */
+function roleOf({ headers }: IncomingMessage, { tcp, hosts }: Way): Role {
+  if (tcp === undefined) {
+    // Only a browser says where a page came from, and no page has business on this socket.
+    if (headers.origin !== undefined) throw new Problem(403, "requests of web pages are not taken here");
+    return "operator";
+  }
+  const why = strange(headers, hosts, tcp.tls !== undefined);
+  if (why !== undefined) throw new Problem(403, why);
+  const role = roleOfRequest(tcp.tokens, headers);
+  if (role === undefined) throw new Problem(401, "that token is none of this switch's");
+  return role;
+}
+
+async function serve(
+  options: ApiOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+  closing: AbortSignal,
+  way: Way,
+) {
   const gone = new AbortController();
   const leave = (): void => gone.abort();
   response.on("close", leave);
   closing.addEventListener("abort", leave);
   try {
-    // Only a browser says where a page came from, and no page has business on this socket.
-    if (request.headers.origin !== undefined) throw new Problem(403, "requests of web pages are not taken here");
+    const role = roleOf(request, way);
     const url = new URL(request.url ?? "/", "http://weir");
+    if (way.tcp?.page?.(url.pathname, request, response) === true) return;
     const { route, params } = match(request.method ?? "GET", url.pathname);
+    if (route.role === "operator" && role !== "operator")
+      throw new Problem(403, `${url.pathname}: this needs the role operator; give a token that has it`);
     const hasBody = route.method === "PUT" || route.method === "PATCH" || route.method === "POST";
     const body = hasBody ? await readJson(request) : undefined;
     const nowMs = options.now();
@@ -102,20 +153,91 @@ function limit(server: Server, options: ApiOptions): void {
   server.timeout = 60_000;
 }
 
+/** "127.0.0.1:8380", "[::1]:8380". */
+function authority(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+const LOCAL_NAMES = ["localhost", "127.0.0.1", "[::1]"];
+
+/** One server an address. Throws an Error that names the address. */
+async function listenOnTcp(
+  options: ApiOptions,
+  tcp: TcpOptions,
+  closing: AbortSignal,
+): Promise<{ servers: Server[]; listen: string[] }> {
+  const servers: Server[] = [];
+  const listen: string[] = [];
+  for (const { host, port } of tcp.listen) {
+    const hosts = new Set<string>();
+    const way: Way = { tcp, hosts };
+    const handle = (request: IncomingMessage, response: ServerResponse): void =>
+      void serve(options, request, response, closing, way);
+    const settings = { maxHeaderSize: 16_384 };
+    const server: Server = tcp.tls
+      ? createTlsServer({ ...settings, ...tcp.tls }, handle)
+      : createServer(settings, handle);
+    limit(server, options);
+    server.on("upgrade", (request, socket, head) => upgrade(request, socket, head, way));
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", (error: NodeJS.ErrnoException) => {
+        const why = error.code === "EADDRINUSE" ? "another program has it" : error.message;
+        reject(new Error(`${authority(host, port)}: ${why}`));
+      });
+      server.listen(port, host, resolve);
+    }).catch((error: unknown) => {
+      for (const one of servers) one.close();
+      throw error;
+    });
+    servers.push(server);
+    const bound = (server.address() as AddressInfo).port;
+    for (const name of [authority(host, bound), ...LOCAL_NAMES.map((local) => `${local}:${bound}`), ...tcp.hosts])
+      hosts.add(name.toLowerCase());
+    listen.push(authority(host, bound));
+  }
+  return { servers, listen };
+}
+
+function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, way: Way): void {
+  const refuse = (status: string): void => void socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
+  socket.on("error", () => socket.destroy());
+  try {
+    const role = roleOf(request, way);
+    const { pathname } = new URL(request.url ?? "/", "http://weir");
+    if (pathname !== "/live" || way.tcp?.live === undefined) return refuse("404 Not Found");
+    way.tcp.live(request, socket, head, role);
+  } catch (error) {
+    refuse(error instanceof Problem && error.status === 401 ? "401 Unauthorized" : "403 Forbidden");
+  }
+}
+
 export async function startApi(options: ApiOptions): Promise<ApiServer> {
   const closing = new AbortController();
   const checkMs = Math.min(1000, options.requestTimeoutMs ?? 10_000);
   const server = createServer({ maxHeaderSize: 16_384, connectionsCheckingInterval: checkMs }, (request, response) => {
-    void serve(options, request, response, closing.signal);
+    void serve(options, request, response, closing.signal, BY_SOCKET);
   });
   limit(server, options);
   await listenOnSocket(server, options.socket, options.uid);
   server.on("error", (error) => options.log("error", `api: ${error.message}`));
+  let tcp: { servers: Server[]; listen: string[] } = { servers: [], listen: [] };
+  if (options.tcp !== undefined)
+    try {
+      tcp = await listenOnTcp(options, options.tcp, closing.signal);
+    } catch (error) {
+      server.close();
+      throw error;
+    }
   return {
     socket: options.socket,
+    listen: tcp.listen,
     close: () =>
       new Promise((resolve) => {
         closing.abort();
+        for (const one of tcp.servers) {
+          one.close();
+          one.closeAllConnections();
+        }
         // node:net takes the socket file away when it closes; a stranger's file at its place stays.
         server.close(() => resolve());
         server.closeIdleConnections();

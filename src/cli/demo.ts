@@ -62,13 +62,14 @@ function askIt(api: string, deps: Deps): string {
   return `node dist/weir.js show flows${found ? "" : ` --api ${api}`}`;
 }
 
-function introduction(api: string, deps: Deps): string {
+function introduction(api: string, page: string | undefined, deps: Deps): string {
   const ask =
     api === ""
       ? "not this one: its API did not start, the message above says why"
       : `${askIt(api, deps).padEnd(34)} (in another terminal)`;
   return (
     `Weir ${deps.version} demo: a real switch, generated tenants, no root; nothing leaves this machine.\n` +
+    (page === undefined ? "" : `  live view   ${page}     <- open this\n`) +
     `  ask it      ${ask}\n` +
     `  stop it     Ctrl-C\n\n`
   );
@@ -77,8 +78,8 @@ function introduction(api: string, deps: Deps): string {
 async function demo(options: { config?: string }, deps: Deps): Promise<void> {
   const end = new AbortController();
   let summary: Promise<void> = Promise.resolve();
-  const code = await deps.engine.demo(options, (api) => {
-    deps.out.write(introduction(api, deps));
+  const code = await deps.engine.demo(options, (api, page) => {
+    deps.out.write(introduction(api, page, deps));
     if (api === "") return;
     summary = summarise(api, deps, end.signal).catch((error: unknown) => {
       deps.err.write(`weir: the summary ended: ${(error as Error).message}\n`);

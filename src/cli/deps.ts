@@ -63,8 +63,8 @@ export interface Engine {
   run(options: RunOptions): Promise<number>;
   /** The same, looking on at what something else forwards, without a file. */
   observe(options: ObserveOptions): Promise<number>;
-  /** The same with generated tenants, telling `started` where its API is ("" where that did not start). */
-  demo(options: DemoOptions, started: (api: string) => void): Promise<number>;
+  /** The same with generated tenants, telling `started` where its API is ("" where that did not start), and the live view. */
+  demo(options: DemoOptions, started: (api: string, page?: string) => void): Promise<number>;
   replay(options: ReplayOptions): Promise<ReplayResult>;
   /** Every fault of a configuration, none when it is sound. `name` is what messages call it. */
   check(text: string, name: string): Promise<readonly string[]>;

@@ -264,7 +264,7 @@ function assemble(
   return {
     host: raw.host,
     ...(raw.captures !== undefined && { captures: raw.captures }),
-    api: { listen: [], socket: raw.api.socket },
+    api: raw.api,
     flows: {
       activeTimeoutMs: raw.flows.activeTimeout,
       idleTimeoutMs: raw.flows.idleTimeout,

@@ -17,7 +17,15 @@ export interface WeirConfig {
 }
 
 export interface ApiConfig {
-  readonly listen: readonly string[];
+  readonly listen: readonly { readonly host: string; readonly port: number }[];
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  readonly hosts: readonly string[];
+  readonly tokens: readonly {
+    readonly name: string;
+    readonly role: "viewer" | "operator";
+    readonly file?: string | undefined;
+    readonly sha256?: string | undefined;
+  }[];
   readonly socket: string;
 }
 

@@ -32,7 +32,7 @@ test("an empty file is a configuration: every default", async () => {
   const config = await load("");
   assert.deepEqual(config, {
     host: { name: "hv1", stateDir: "/var/lib/weir" },
-    api: { listen: [], socket: "/run/weir/weir.sock" },
+    api: { listen: [], hosts: [], insecure: false, tokens: [], socket: "/run/weir/weir.sock" },
     flows: { activeTimeoutMs: 60_000, idleTimeoutMs: 15_000, tcpEndTimeoutMs: 2000, max: 262_144, maxPerPort: 0.5 },
     tenants: {},
     bridges: [],
@@ -212,16 +212,28 @@ test("YAML traps: the error shows the quoted form", async () => {
   );
 });
 
-test("what is not available yet is said, not ignored", async () => {
-  await rejects(
-    `api: { listen: ["127.0.0.1:8380"], tokens: [{ name: noc }], tls: { cert: a } }
-bridges:
-  - { name: b, mode: observe }
-`,
-    `weir.yaml:1:16 api.listen: listening on TCP is not available in this version`,
-    `weir.yaml:1:44 api.tokens: tokens are not available in this version`,
-    `weir.yaml:1:66 api.tls: TLS is not available in this version`,
+test("the API on TCP: addresses, tokens; whom others can reach says who may ask, and not in clear", async () => {
+  const { api } = await load(
+    `api: { listen: ["127.0.0.1:8380", "[::1]:0"], tokens: [{ name: noc, file: /etc/weir/noc.token }] }`,
   );
+  assert.deepEqual(api.listen, [
+    { host: "127.0.0.1", port: 8380 },
+    { host: "::1", port: 0 },
+  ]);
+  assert.deepEqual(api.tokens, [{ name: "noc", role: "viewer", file: "/etc/weir/noc.token" }]);
+  await rejects(
+    `api: { listen: ["localhost:8380"], tokens: [{ name: noc }], tls: { cert: a } }`,
+    `weir.yaml:1:17 api.listen[0]: write ADDRESS:PORT, as "127.0.0.1:8380"`,
+    `weir.yaml:1:45 api.tokens[0]: write either file or sha256`,
+    `weir.yaml:1:61 api.tls.key: required: text`,
+    `weir.yaml:1:74 api.tls.cert: write the whole path, from /`,
+  );
+  for (const [more, missing] of [
+    ["", "tls and tokens"],
+    [", insecure: true", "tokens"],
+    [`, tokens: [{ name: a, sha256: ${"0".repeat(64)} }]`, "tls"],
+  ] as const)
+    assert.match((await problems(`api: { listen: ["0.0.0.0:8380"]${more} }`)).join(), new RegExp(`give ${missing},`));
   assert.deepEqual(await problems(`api: { listen: [] }\nbridges: [{ name: b, mirrors: [] }]`), []);
 });
 

@@ -8,19 +8,6 @@ import { deviceName, duration, percent, text, vlanId, vlanList, vlanSet } from "
 import { mirrorEntry } from "./mirror-schema.ts";
 import { unixSocketPath, type HostDefaults } from "./host.ts";
 
-/** A key whose feature this version does not have yet: naming it is an error that says so. Empty lists are harmless. */
-function notYet(what: string) {
-  return z
-    .unknown()
-    .transform((input, context): undefined => {
-      if (input === undefined || (Array.isArray(input) && input.length === 0)) return undefined;
-      context.addIssue({ code: "custom", message: `${what} not available in this version`, input });
-      return z.NEVER;
-    })
-    .optional()
-    .meta({ description: `${what} not available in this version`, type: "array", maxItems: 0 });
-}
-
 const NAME = /^[\p{L}\p{N}_.:@+-]+$/u;
 export const DEVICE_PLACEHOLDER = "{device}";
 
@@ -37,6 +24,16 @@ const name = (max: number, placeholder = false) =>
       fail(`${JSON.stringify(input.slice(0, 40))} has ${bare.length} characters, a name 1 to ${max}`);
     else if (!NAME.test(bare) || bare === "." || bare === "..")
       fail(`${JSON.stringify(input)} is not a name: letters, digits and _ . : @ + -`);
+  });
+
+/** "127.0.0.1:8380", "[::1]:8380": an address, no name. */
+const listenAddress = () =>
+  z.string().transform((input, context) => {
+    const match = /^(?:\[([0-9a-fA-F:.]+)\]|(\d{1,3}(?:\.\d{1,3}){3})):(\d{1,5})$/.exec(input);
+    const port = Number(match?.[3]);
+    if (match !== null && port <= 65535) return { host: (match[1] ?? match[2])!, port };
+    context.addIssue({ code: "custom", message: 'write ADDRESS:PORT, as "127.0.0.1:8380"', input });
+    return z.NEVER;
   });
 
 const absolute = () => text(4096).regex(/^\//, "write the whole path, from /");
@@ -121,9 +118,33 @@ export const configSchema = (host: HostDefaults) =>
     api: z
       .strictObject({
         socket: unixSocketPath(absolute()).default(host.socket),
-        listen: notYet("listening on TCP is"),
-        tls: notYet("TLS is"),
-        tokens: notYet("tokens are"),
+        /** Addresses of TCP, "127.0.0.1:8380": the live view, the API, /metrics. */
+        listen: z.array(listenAddress()).max(16).default([]),
+        /** PEM files. */
+        tls: z.strictObject({ cert: absolute(), key: absolute() }).optional(),
+        /** Names by which browsers ask for this host, beside its addresses: "hv1.example.net:8380". */
+        hosts: z.array(text(260)).max(64).default([]),
+        /** TCP on another address than loopback without TLS: tokens and packets cross the network in clear. */
+        insecure: z.boolean().default(false),
+        tokens: z
+          .array(
+            z
+              .strictObject({
+                name: name(64),
+                role: z.enum(["viewer", "operator"]).default("viewer"),
+                file: absolute().optional(),
+                sha256: z
+                  .string()
+                  .regex(/^[0-9a-f]{64}$/, "64 hex digits: printf %s TOKEN | sha256sum")
+                  .optional(),
+              })
+              .refine(
+                ({ file, sha256 }) => (file === undefined) !== (sha256 === undefined),
+                "write either file or sha256",
+              ),
+          )
+          .max(64)
+          .default([]),
       })
       .prefault({}),
     flows: z

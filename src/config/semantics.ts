@@ -27,9 +27,25 @@ export function checkSemantics(
       problems.push(problemAt(bridge, ["members"], "members are for bridges that only look on: write mode: observe"));
     names.push(name);
   }
+  checkApi(root, problems);
   checkPorts(ports, problems);
   checkTenants(root, problems);
   checkExporters(exporters, names, problems);
+}
+
+/** Who can be reached by others has to say who may ask, and must not say it in clear. */
+function checkApi(root: Located, problems: Problem[]): void {
+  const api = root.members?.get("api");
+  for (const [index, { value }] of api?.members?.get("listen")?.members ?? []) {
+    if (typeof value !== "string" || /^(127\.|\[::1\])/.test(value)) continue;
+    const isSafe = api!.members!.has("tls") || api!.members!.get("insecure")?.value === true;
+    const hasTokens = (api!.members!.get("tokens")?.members?.size ?? 0) > 0;
+    if (isSafe && hasTokens) continue;
+    const missing = isSafe ? "tokens" : hasTokens ? "tls" : "tls and tokens";
+    problems.push(
+      problemAt(api!, ["listen", index], `${value} can be reached by others: give ${missing}, or listen on 127.0.0.1`),
+    );
+  }
 }
 
 /** Remembers where a value was first used; a second use is a problem that shows both places. */

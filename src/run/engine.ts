@@ -1,9 +1,12 @@
 /** The switch as the commands see it: run, demo, replay, check, schema. What each needs is loaded when it is asked for. */
+import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DemoOptions, Engine, ObserveOptions, ReplayOptions, RunOptions } from "../cli/deps.ts";
 import type { HostDefaults } from "../config/host.ts";
+import type { LoadedConfig } from "../config/load.ts";
 import { exporterTypes, portTypes } from "../registry.gen.ts";
 
 const registries = { exporterTypes, portTypes };
@@ -26,8 +29,10 @@ export function createEngine(env: EngineEnv): Engine {
     },
     async demo(options: DemoOptions, started) {
       const host = demoHost(env);
+      const operatorKey = randomBytes(12).toString("base64url");
       try {
-        return await runForeground(env, options.config ?? join(projectRoot(), "config", "demo.yaml"), host, started);
+        const path = options.config ?? join(projectRoot(), "config", "demo.yaml");
+        return await runForeground(env, path, host, started, undefined, operatorKey);
       } finally {
         rmSync(host.stateDir, { recursive: true, force: true });
       }
@@ -75,8 +80,9 @@ async function runForeground(
   env: EngineEnv,
   source: string,
   host: Partial<HostDefaults> | undefined,
-  started: (api: string) => void,
+  started: (api: string, page?: string) => void,
   name?: string,
+  operatorKey?: string,
 ): Promise<number> {
   const { loadConfig, loadText, thisHost } = await import("../config/load.ts");
   const { LiveSwitch } = await import("./live.ts");
@@ -86,8 +92,10 @@ async function runForeground(
   const notify = createNotify(env.env, process.pid);
   const defaults = { ...thisHost(), ...host };
   const path = name ?? source;
-  const load = () =>
+  const read = () =>
     name === undefined ? loadConfig(source, registries, defaults) : loadText(source, name, registries, defaults);
+  // The demo gives way to whoever has its port.
+  const load = operatorKey === undefined ? read : async () => withFreePorts(await read());
 
   const live = await LiveSwitch.start({
     loaded: await load(),
@@ -97,10 +105,14 @@ async function runForeground(
     machineId: machineId(),
     log,
     load,
+    ...(operatorKey !== undefined && { operatorKey }),
   });
   const watchdog = notify.watchdogMs > 0 ? setInterval(() => notify("WATCHDOG=1"), notify.watchdogMs) : undefined;
   notify(`READY=1\nSTATUS=forwarding: ${live.summary}`);
-  started(live.socket === undefined ? "" : `unix:${live.socket}`);
+  const [page] = live.listening;
+  const link =
+    page === undefined ? undefined : `http://${page}/${operatorKey === undefined ? "" : `#k=${operatorKey}`}`;
+  started(live.socket === undefined ? "" : `unix:${live.socket}`, link);
 
   const stopped = new Promise<number>((resolve) => {
     const stop = (): void => resolve(0);
@@ -127,6 +139,26 @@ async function runForeground(
   clearInterval(watchdog);
   await live.stop();
   return code;
+}
+
+/** Listening ports that are taken are replaced by the next free ones. */
+async function withFreePorts(loaded: LoadedConfig): Promise<LoadedConfig> {
+  const { api } = loaded.config;
+  const listen: { host: string; port: number }[] = [];
+  for (const { host, port } of api.listen) {
+    let free = port;
+    while (free < port + 20 && !(await isFree(host, free))) free++;
+    listen.push({ host, port: free });
+  }
+  return { ...loaded, config: { ...loaded.config, api: { ...api, listen } } };
+}
+
+function isFree(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once("error", () => resolve(false));
+    probe.listen(port, host, () => probe.close(() => resolve(true)));
+  });
 }
 
 function machineId(): string | undefined {

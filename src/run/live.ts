@@ -10,6 +10,7 @@ import { liveView, type Running } from "../api/live.ts";
 import type { MirrorJson } from "../bridge/views/json.ts";
 import type { Breath } from "../bridge/views/flow-rates.ts";
 import type { Registries } from "../config/check.ts";
+import type { ApiConfig } from "../config/config.ts";
 import { type Identity, openIdentity } from "../config/identity.ts";
 import type { LoadedConfig } from "../config/load.ts";
 import { monotonicNs } from "../datapath/userspace/clock.ts";
@@ -21,6 +22,7 @@ import type { HostInfo, MirrorInfo, PortInfo } from "../telemetry/exporter.ts";
 import { Hub } from "../telemetry/hub.ts";
 import { expandTemplates, loadPortTypes, type PortTypes, refusals, withAddedPorts } from "./effective.ts";
 import type { Log } from "./log.ts";
+import { openWeb, type Web } from "./web.ts";
 import { capturesDir, mirrorsApi } from "./mirrors.ts";
 import { Reloader } from "./reload.ts";
 import { createBridge, type RunningBridge } from "./running-bridge.ts";
@@ -39,6 +41,8 @@ export interface LiveOptions {
   readonly version: string;
   readonly machineId: string | undefined;
   readonly log: Log;
+  /** A token with the role operator that lives as long as this process (the demo's link). */
+  readonly operatorKey?: string;
   /** Read the configuration anew (reload). */
   readonly load: () => Promise<LoadedConfig>;
 }
@@ -73,6 +77,7 @@ export class LiveSwitch {
   private readonly startedMs = unixNow();
   private fail: (error: Error) => void = () => {};
   private api: ApiServer | undefined;
+  private web: Web | undefined;
   private timer: NodeJS.Timeout | undefined;
   private soon: NodeJS.Immediate | undefined;
   private steps = 0;
@@ -141,21 +146,29 @@ export class LiveSwitch {
     for (const bridge of config.bridges) await this.addBridge(bridge);
     for (const exporter of config.exporters)
       this.hub.addExporter(exporter, await registries.exporterTypes[exporter.type]!());
-    await this.startApi(config.api.socket);
+    await this.startApi(config.api);
     this.turn();
     log("info", "forwarding", { bridges: [...this.bridges.keys()], config: this.options.path });
   }
 
-  private async startApi(socket: string): Promise<void> {
-    const { log } = this.options;
+  private async startApi(api: ApiConfig): Promise<void> {
+    const { log, operatorKey } = this.options;
     try {
       const uid = process.getuid?.() ?? 0;
-      this.api = await startApi({ view: liveView(this.running()), socket, uid, now: unixNow, log });
+      const view = liveView(this.running());
+      this.web = api.listen.length === 0 ? undefined : openWeb(api, view, operatorKey, unixNow);
+      const tcp = this.web?.tcp;
+      this.api = await startApi({ view, socket: api.socket, uid, now: unixNow, log, ...(tcp && { tcp }) });
     } catch (error) {
       const message = `the API did not start: ${(error as Error).message}`;
       this.problems.set("api", message);
       log("error", message);
     }
+  }
+
+  /** Addresses of the API on TCP. */
+  get listening(): readonly string[] {
+    return this.api?.listen ?? [];
   }
 
   /** Where the API is, undefined: it did not start. */
@@ -313,6 +326,7 @@ export class LiveSwitch {
     if (this.soon !== undefined) clearImmediate(this.soon);
     this.reloader.close();
     for (const { mirrors } of this.bridges.values()) await mirrors.close();
+    this.web?.close();
     await this.api?.close();
     for (const running of this.bridges.values()) await this.emptyBridge(running);
     await this.hub.flush(this.clock.now(), FLUSH_MS);
@@ -342,7 +356,7 @@ export class LiveSwitch {
         const slots = [...this.bridges.values()].reduce((sum, { bridge }) => sum + bridge.datapath.slots.capacity, 0);
         return { rss, heapUsed, shared: slots * SLOT_BYTES };
       },
-      api: () => ({ ...(this.api !== undefined && { socket: this.api.socket }), listen: [] }),
+      api: () => ({ ...(this.api !== undefined && { socket: this.api.socket }), listen: [...this.listening] }),
       reload: (request) => reloader.reload(request),
       putPort: (name, entry) => reloader.putPort(name, entry),
       patchPort: (name, patch) => reloader.patchPort(name, patch),

@@ -50,7 +50,10 @@ test("the demo forwards, is asked everything, adds up, and ends at Ctrl-C", { ti
   const { child, said, run } = await start(t);
   assert.match(said(), /5 tenants, 14 ports/);
   assert.match(said(), /every frame accounted for: yes/);
-  assert.doesNotMatch(said(), /live view/);
+  const [, origin] = /live view\s+(http:\/\/127\.0\.0\.1:\d+)\/#k=[\w-]{16,}\s/.exec(said())!;
+  const page = await fetch(`${origin}/`);
+  assert.match(await page.text(), /<script [^>]*src="\/?app\.js"/);
+  assert.match(page.headers.get("content-security-policy")!, /default-src 'none'|default-src 'self'/);
 
   const ok = (...args: string[]): string => {
     const { status, stdout, stderr } = run(...args);
