@@ -137,6 +137,7 @@ test("over TCP templates that were refused are said before anything else is", ()
   senders[0]!.ready = false;
   give(flows(30), moment(2000));
   exporter.flush(moment(2000));
+  assert.match(exporter.status().detail.join("; "), /; 30 records not sent: no connection/);
   senders[0]!.ready = true;
   give(flows(3), moment(3000));
   exporter.flush(moment(3000));

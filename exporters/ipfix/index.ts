@@ -137,9 +137,11 @@ class Ipfix implements Exporter {
   status(): ExporterStatus {
     const ids = FAMILIES.map((family) => `${family} ${this.flows[family].id}`);
     const detail = [`observation domain ${this.options.observationDomainId}`, `${this.options.transport}`];
-    for (const { sequence, senders } of this.streams) {
+    for (const { sequence, senders, refusedRecords, repeats } of this.streams) {
       const to = this.streams.length > 1 ? ` to ${senders[0]!.stats.collector}` : "";
       detail.push(`next sequence ${sequence}${to}`);
+      const why = repeats ? "its queue was full" : "no connection, or its queue was full";
+      if (refusedRecords > 0) detail.push(`${refusedRecords} records not sent${to}: ${why}`);
     }
     detail.push(`templates ${ids.join(", ")}`);
     return {
