@@ -128,7 +128,7 @@ export async function weirServer(bed: Bed, short: string, options: WeirOptions =
 export async function weir(bed: Bed, name: string, options: WeirOptions = {}): Promise<Peer> {
   const { lane } = await weirServer(
     bed,
-    `weir${options.datapath === "kernel" ? "k" : ""}${options.netflow ? "n" : ""}`,
+    `weir${options.datapath === "kernel" ? "k" : ""}${options.netflow ? "n" : ""}${options.span ? "m" : ""}`,
     options,
   );
   return { name, lane };
