@@ -2,6 +2,7 @@
 import { CAUSE_TABLE_FULL, DROP_CPU_BACKLOG, DROP_REASONS, UNATTRIBUTED_CAUSES } from "../../src/flow/disposition.ts";
 import * as C from "../../src/shm/counters.ts";
 import type { CounterSnapshot } from "../../src/shm/counters.ts";
+import { isTrouble } from "../../src/telemetry/exporter.ts";
 import type { ExporterHealth, MirrorInfo, PortInfo } from "../../src/telemetry/exporter.ts";
 import type { FieldName, MeasurementName } from "./schema.ts";
 
@@ -103,9 +104,8 @@ export function datapathRow(
 }
 
 export function exporterRow(health: ExporterHealth, since: number): Fields<"weir_exporter"> {
-  const isIll = /^[A-Z]+$/.test(health.state);
   return {
-    ok: isIll ? 0 : 1,
+    ok: isTrouble(health.state) ? 0 : 1,
     state: health.state,
     datagrams: health.datagrams,
     send_errors: health.sendErrors,

@@ -8,8 +8,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { IncomingHttpHeaders } from "node:http";
-
-export type Role = "viewer" | "operator";
+import type { Role } from "./switch.ts";
 
 export interface Token {
   readonly name: string;

@@ -10,6 +10,7 @@ import { parseKey } from "../flow/parse.ts";
 import { SLOT_GEN, SLOT_KEY, SLOT_STATE, SLOT_WORDS, STATE_LIVE } from "../shm/slots.ts";
 import type { DropTable } from "../telemetry/drops.ts";
 import type { EventBus } from "../telemetry/events.ts";
+import { isTrouble } from "../telemetry/exporter.ts";
 import type { ExporterView } from "../telemetry/hub.ts";
 import { Tenants } from "../bridge/owners.ts";
 import { BridgeView } from "../bridge/views/bridge-view.ts";
@@ -62,8 +63,6 @@ export interface Running {
   deletePort(name: string): Promise<void>;
   readonly mirrors: Mirrors;
 }
-
-const EXPORTER_TROUBLE = ["REFUSED", "FAILING", "FAILED"];
 
 export function liveView(running: Running): SwitchView {
   const tenants = (): Tenants => new Tenants(running.config().value.tenants);
@@ -161,7 +160,7 @@ function system(running: Running): SystemJson {
     name,
     type,
     state,
-    ...(EXPORTER_TROUBLE.includes(state) && lastError !== undefined && { message: lastError }),
+    ...(isTrouble(state) && lastError !== undefined && { message: lastError }),
   }));
   const problems = [
     ...running.problems(),
@@ -173,7 +172,7 @@ function system(running: Running): SystemJson {
         .map(({ name, status }) => `port ${name} ${status.state}: ${status.message ?? "no reason given"}`),
     ),
     ...exporters
-      .filter(({ state }) => EXPORTER_TROUBLE.includes(state))
+      .filter(({ state }) => isTrouble(state))
       .map(({ name, state, message }) => `exporter ${name} ${state}${message === undefined ? "" : `: ${message}`}`),
   ];
   return {

@@ -9,7 +9,7 @@ import { durationMs, flag, listQuery, onlyKnown, since } from "./query.ts";
 import { list, page } from "./lists.ts";
 import { EVENT_KINDS, type EventKind } from "../telemetry/events.ts";
 import { metrics } from "./metrics/index.ts";
-import type { Maybe, PortPatch, ReloadRequest, SwitchView, TraceRequest } from "./switch.ts";
+import type { Maybe, PortPatch, ReloadRequest, Role, SwitchView, TraceRequest } from "./switch.ts";
 
 export interface Call {
   readonly view: SwitchView;
@@ -30,7 +30,7 @@ export interface Route {
   readonly method: Method;
   /** "/api/v1/ports/{name}" */
   readonly path: string;
-  readonly role: "viewer" | "operator";
+  readonly role: Role;
   readonly summary: string;
   handle(call: Call): Maybe<Answer>;
 }

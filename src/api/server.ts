@@ -1,17 +1,18 @@
 /**
- * The API's server: HTTP on the Unix socket (later on TCP too), bounded in everything a client can make large. It
+ * The API's server: HTTP on the Unix socket and on TCP, bounded in everything a client can make large. It
  * serves `routes`; what stands behind them is a SwitchView. Failing to start is the caller's to report, never to die of.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import { type Role, roleOfRequest, strange, type Token } from "./access.ts";
+import type { Duplex } from "node:stream";
+import { hostPort } from "../text/host-port.ts";
+import { roleOfRequest, strange, type Token } from "./access.ts";
 import { Problem } from "./problem.ts";
 import { readJson, send, sendProblem } from "./http.ts";
 import { routes, type Route } from "./routes.ts";
-import type { Duplex } from "node:stream";
 import { listenOnSocket } from "./socket.ts";
-import type { SwitchView } from "./switch.ts";
+import type { Role, SwitchView } from "./switch.ts";
 
 export interface ApiOptions {
   readonly view: SwitchView;
@@ -153,11 +154,6 @@ function limit(server: Server, options: ApiOptions): void {
   server.timeout = 60_000;
 }
 
-/** "127.0.0.1:8380", "[::1]:8380". */
-function authority(host: string, port: number): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
 const LOCAL_NAMES = ["localhost", "127.0.0.1", "[::1]"];
 
 /** One server an address. Throws an Error that names the address. */
@@ -182,7 +178,7 @@ async function listenOnTcp(
     await new Promise<void>((resolve, reject) => {
       server.once("error", (error: NodeJS.ErrnoException) => {
         const why = error.code === "EADDRINUSE" ? "another program has it" : error.message;
-        reject(new Error(`${authority(host, port)}: ${why}`));
+        reject(new Error(`${hostPort(host, port)}: ${why}`));
       });
       server.listen(port, host, resolve);
     }).catch((error: unknown) => {
@@ -191,9 +187,9 @@ async function listenOnTcp(
     });
     servers.push(server);
     const bound = (server.address() as AddressInfo).port;
-    for (const name of [authority(host, bound), ...LOCAL_NAMES.map((local) => `${local}:${bound}`), ...tcp.hosts])
+    for (const name of [hostPort(host, bound), ...LOCAL_NAMES.map((local) => `${local}:${bound}`), ...tcp.hosts])
       hosts.add(name.toLowerCase());
-    listen.push(authority(host, bound));
+    listen.push(hostPort(host, bound));
   }
   return { servers, listen };
 }

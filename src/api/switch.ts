@@ -22,6 +22,9 @@ import type { EventBus } from "../telemetry/events.ts";
 
 export type Maybe<T> = T | Promise<T>;
 
+/** Who asks: an operator may change things, a viewer may look. */
+export type Role = "viewer" | "operator";
+
 export interface FlowQuery {
   /** In the filter language. */
   readonly where?: string;

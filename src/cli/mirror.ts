@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import type { Command } from "commander";
 import type { MirrorJson } from "../bridge/views/json.ts";
-import { client, example, printJson, printLines, screen } from "./common.ts";
+import { client, collect, example, printJson, printLines, screen } from "./common.ts";
 import type { Deps } from "./deps.ts";
 import { UsageError } from "./errors.ts";
 import type { List } from "./render/context.ts";
@@ -105,8 +105,6 @@ async function start(given: string | undefined, options: StartOptions, command: 
   if (streams.length > 0) return receive(api, name, streams[0]!.file ?? "-", deps);
   printLines(deps.out, renderMirrors({ at: "", total: 1, items: [mirror] }, screen(deps)));
 }
-
-const collect = (value: string, before: string[]): string[] => [...before, value];
 
 export function register(program: Command, deps: Deps): void {
   const mirror = program.command("mirror").description("copies of frames: to a port, a VLAN, a file or a pipe");

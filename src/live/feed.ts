@@ -5,9 +5,7 @@
  * told how many, and gets a snapshot next.
  */
 import type { WebSocket } from "ws";
-import type { SwitchView } from "../api/switch.ts";
-
-export type Role = "viewer" | "operator";
+import type { Role, SwitchView } from "../api/switch.ts";
 
 export interface FeedOptions {
   readonly view: SwitchView;

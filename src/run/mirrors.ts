@@ -62,18 +62,17 @@ export function createMirrors(bridge: Bridge, env: MirrorEnv): MirrorKeeper {
 }
 
 export function mirrorsApi(bridges: () => readonly BridgeMirrors[], now: () => number): Mirrors {
-  const all = (): BridgeMirrors[] => [...bridges()];
   const holder = (name: string): BridgeMirrors => {
-    const found = all().find(({ mirrors }) => mirrors.find(name) !== undefined);
+    const found = bridges().find(({ mirrors }) => mirrors.find(name) !== undefined);
     if (found === undefined) throw new Problem(404, `there is no mirror ${JSON.stringify(name)}`);
     return found;
   };
   return {
-    list: () => all().flatMap(({ mirrors }) => mirrors.list()),
+    list: () => bridges().flatMap(({ mirrors }) => mirrors.list()),
     async put(name, entry, caller) {
       const { bridge: asked, ...rest } = entry as Record<string, unknown>;
       const config = withDefaults(read({ ...rest, name }, `mirror ${name}`));
-      const { mirrors } = choose(all(), asked, config);
+      const { mirrors } = choose(bridges(), asked, config);
       return refusing(() => mirrors.start(config, caller, now()));
     },
     stop: (name) => refusing(() => holder(name).mirrors.stop(name)),

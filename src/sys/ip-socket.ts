@@ -15,12 +15,10 @@ import {
   libc,
   MSG_DONTWAIT,
   setOption,
-  SO_SNDBUF,
-  SO_SNDBUFFORCE,
+  setSendBuffer,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_RAW,
-  SOL_SOCKET,
 } from "./libc.ts";
 import { attachFilter, RECEIVE_NOTHING } from "./socket-filter.ts";
 
@@ -90,7 +88,7 @@ export function openIpSocket(options: IpSocketOptions): IpSocket {
     check(setOption(fd, level, ttlOption, ttl), "raw IP socket, TTL");
     check(setOption(fd, level, tosOption, tos), "raw IP socket, TOS");
     check(setOption(fd, level, discover, fragment ? PMTUDISC_DONT : PMTUDISC_DO), "raw IP socket, path MTU");
-    if (setOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, bufferBytes) < 0) setOption(fd, SOL_SOCKET, SO_SNDBUF, bufferBytes);
+    setSendBuffer(fd, bufferBytes);
     if (source !== undefined) {
       const from = sockaddr(source);
       check(c.bind(fd, from, from.length), "raw IP socket, source address");

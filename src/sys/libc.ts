@@ -154,6 +154,11 @@ export function setOption(fd: number, level: number, option: number, value: numb
   return libc().setsockopt(fd, level, option, Uint32Array.of(value), 4);
 }
 
+/** Bytes that may wait in the kernel to be sent: above the host's limit where we may, else up to it (socket(7)). */
+export function setSendBuffer(fd: number, bytes: number): void {
+  if (setOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, bytes) < 0) setOption(fd, SOL_SOCKET, SO_SNDBUF, bytes);
+}
+
 /** Read and clear a socket's pending error (SO_ERROR). */
 export function takeSocketError(fd: number): number {
   const value = new Uint32Array(1);

@@ -19,12 +19,10 @@ import {
   libc,
   MSG_DONTWAIT,
   setOption,
-  SO_SNDBUF,
-  SO_SNDBUFFORCE,
+  setSendBuffer,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_RAW,
-  SOL_SOCKET,
 } from "./libc.ts";
 import { mapInto, type Region } from "./memory.ts";
 import { attachFilter } from "./socket-filter.ts";
@@ -174,7 +172,7 @@ export function takeRingDrops(fd: number): number {
 export function openSendSocket(bufferBytes: number): number {
   const fd = check(libc().socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "packet socket");
   option(fd, PACKET_VNET_HDR, 1, "PACKET_VNET_HDR");
-  if (setOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, bufferBytes) < 0) setOption(fd, SOL_SOCKET, SO_SNDBUF, bufferBytes);
+  setSendBuffer(fd, bufferBytes);
   return fd;
 }
 

@@ -133,6 +133,12 @@ export interface Spool {
   };
 }
 
+/** States of an exporter in which what it says does not arrive. */
+const TROUBLE: readonly string[] = ["REFUSED", "FAILING", "FAILED"];
+
+/** `state`: as `weir show exporters` has it. */
+export const isTrouble = (state: string): boolean => TROUBLE.includes(state);
+
 /** What an exporter knows of another one, and of itself. */
 export interface ExporterHealth {
   readonly name: string;

@@ -4,6 +4,7 @@ import type { KeyFields } from "../flow/describe.ts";
 import { FACT_WORDS } from "../flow/facts.ts";
 import { KEY_WORDS } from "../flow/key.ts";
 import { parseKey } from "../flow/parse.ts";
+import { hostPort } from "../text/host-port.ts";
 import { ETHERTYPE_ARP } from "../wire/ethernet.ts";
 
 const PROTOCOLS: Readonly<Record<number, string>> = {
@@ -50,14 +51,10 @@ function payloadText(fields: KeyFields): string {
     const protocol = PROTOCOLS[fields.proto] ?? `ip protocol ${fields.proto}`;
     const later = fields.fragment === "later" ? " (fragment)" : "";
     if (fields.srcPort !== undefined)
-      return `${protocol} ${withPort(ipSrc, fields.srcPort)} > ${withPort(ipDst, fields.dstPort!)}${later}`;
+      return `${protocol} ${hostPort(ipSrc, fields.srcPort)} > ${hostPort(ipDst, fields.dstPort!)}${later}`;
     const type = fields.icmpType === undefined ? "" : ` type ${fields.icmpType} code ${fields.icmpCode}`;
     return `${protocol} ${ipSrc} > ${ipDst}${type}${later}`;
   }
   const number = `0x${fields.etherType.toString(16).padStart(4, "0")}`;
   return fields.llc ? `llc ${number}` : `ethertype ${number}`;
-}
-
-function withPort(address: string, port: number): string {
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }

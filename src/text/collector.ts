@@ -1,5 +1,6 @@
 /** Where a collector is, as configurations write it: "host", "host:port", "[IPv6]:port", "[IPv6]". */
 import { isIPv6 } from "node:net";
+import { hostPort } from "./host-port.ts";
 
 export interface Collector {
   /** Name or address; IPv6 without brackets. */
@@ -34,7 +35,4 @@ function portOf(text: string, port: string | undefined, defaultPort: number): nu
 }
 
 /** The form with the port always there: "127.0.0.1:2055", "[::1]:2055". */
-export function formatCollector(collector: Collector): string {
-  const { host, port } = collector;
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
+export const formatCollector = ({ host, port }: Collector): string => hostPort(host, port);

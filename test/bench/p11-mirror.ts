@@ -2,10 +2,9 @@
 import { execFileSync } from "node:child_process";
 import { Bed } from "./bed.ts";
 import { weir } from "./peers.ts";
-import { put, ratio, type Result } from "./table.ts";
+import { flowsLabel as label, put, ratio, type Result } from "./table.ts";
 
 const FLOWS = [1, 1000];
-const label = (flows: number): string => (flows === 1 ? "1 flow" : `${flows.toLocaleString("en")} flows`);
 
 export async function mirror(rounds: number): Promise<Result> {
   const result: Result = {

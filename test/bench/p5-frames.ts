@@ -1,10 +1,9 @@
 /** P1, P2, P5: frames a second of 60 bytes through each switch, by number of flows. */
 import { Bed } from "./bed.ts";
 import { bare, linuxBridge, openVswitch, weir, type Peer } from "./peers.ts";
-import { put, ratio, type Result } from "./table.ts";
+import { flowsLabel as label, put, ratio, type Result } from "./table.ts";
 
 const FLOWS = [1, 1000, 50_000];
-const label = (flows: number): string => (flows === 1 ? "1 flow" : `${flows.toLocaleString("en")} flows`);
 
 export async function frames(rounds: number): Promise<Result> {
   const result: Result = {

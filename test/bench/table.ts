@@ -30,6 +30,9 @@ export interface Ratio {
   readonly atMost?: true;
 }
 
+/** The column of so many flows. */
+export const flowsLabel = (flows: number): string => (flows === 1 ? "1 flow" : `${flows.toLocaleString("en")} flows`);
+
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;

@@ -6,8 +6,9 @@ import type { TestContext } from "node:test";
 import netflowV5 from "../../exporters/netflow-v5/index.ts";
 import { RecordLog } from "../../src/shm/log.ts";
 import type { Moment } from "../../src/telemetry/exporter.ts";
-import { Hub } from "../../src/telemetry/hub.ts";
+import type { Hub } from "../../src/telemetry/hub.ts";
 import { freePort, startNfacctd, startNfcapd } from "../helpers/collectors.ts";
+import { openHub } from "../helpers/hub.ts";
 import { needs } from "../helpers/needs.ts";
 import { appendRecord, TEST_BOOT_MS } from "../helpers/records.ts";
 import type { TestFlow } from "../helpers/records.ts";
@@ -19,17 +20,7 @@ interface Running {
 
 /** A hub with a pace, as replay may have it. */
 function startHub(t: TestContext, collectors: readonly string[], options: object = {}, pace = 2000): Running {
-  const state = new Map<string, unknown>();
-  const hub = new Hub({
-    state: { get: (name) => state.get(name), set: (name, value) => void state.set(name, value) },
-    port: () => undefined,
-    ports: () => [],
-    agentAddress: "127.0.0.1",
-    log: () => {},
-    now: Date.now,
-    pace,
-  });
-  t.after(() => hub.close());
+  const hub = openHub(t, pace);
   const log = RecordLog.create(4096);
   hub.addExporter(
     { name: "nf", type: "netflow-v5", collectors, bridges: [], options: netflowV5.schema.parse(options) },

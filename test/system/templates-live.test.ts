@@ -4,8 +4,8 @@ import { test, type TestContext } from "node:test";
 import { exporterTypes } from "../../src/registry.gen.ts";
 import { RecordLog } from "../../src/shm/log.ts";
 import type { Moment } from "../../src/telemetry/exporter.ts";
-import { Hub } from "../../src/telemetry/hub.ts";
 import { startNfacctd, startNfcapd } from "../helpers/collectors.ts";
+import { openHub } from "../helpers/hub.ts";
 import { needs } from "../helpers/needs.ts";
 import { appendRecord, TEST_BOOT_MS } from "../helpers/records.ts";
 
@@ -14,17 +14,7 @@ const at = (uptimeMs: number): Moment => ({ uptimeMs, unixMs: TEST_BOOT_MS + upt
 
 /** An exporter to these ports of this host; `send` gives it flows of 3 packets and 300 octets at a moment. */
 async function startExporter(t: TestContext, type: (typeof TYPES)[number], ports: readonly number[], options: object) {
-  const state = new Map<string, unknown>();
-  const hub = new Hub({
-    state: { get: (name) => state.get(name), set: (name, value) => void state.set(name, value) },
-    port: () => undefined,
-    ports: () => [],
-    agentAddress: "127.0.0.1",
-    log: () => {},
-    now: Date.now,
-    pace: 2000,
-  });
-  t.after(() => hub.close());
+  const hub = openHub(t);
   const exporter = await exporterTypes[type]();
   const collectors = ports.map((port) => `127.0.0.1:${port}`);
   hub.addExporter(

@@ -12,6 +12,7 @@ import type {
   SystemJson,
   TenantJson,
 } from "../../bridge/views/json.ts";
+import { isTrouble } from "../../telemetry/exporter.ts";
 import type { Family, Sample } from "./exposition.ts";
 
 export interface Facts {
@@ -65,7 +66,6 @@ const ofCollectors =
     );
 
 const classOf = new Map(DROP_REASONS.map((reason) => [reason.name, reason.class]));
-const TROUBLE = ["REFUSED", "FAILING", "FAILED"];
 
 const counter = (name: string, help: string, read: Metric["read"]): Metric => ({ name, type: "counter", help, read });
 const gauge = (name: string, help: string, read: Metric["read"]): Metric => ({ name, type: "gauge", help, read });
@@ -261,7 +261,7 @@ export const METRICS = {
   exporterUp: gauge(
     "weir_exporter_up",
     "0: refused, failing or failed.",
-    ofExporters((x) => flag(!TROUBLE.includes(x.state))),
+    ofExporters((x) => flag(!isTrouble(x.state))),
   ),
   exporterRecords: counter(
     "weir_exporter_records",

@@ -5,6 +5,7 @@ import { frameText } from "../../telemetry/frame-text.ts";
 import type { DecodedNetflow, NetflowRecord } from "../decode/netflow-v5.ts";
 import type { Value } from "../decode/elements.ts";
 import type { DecodedTemplates, TemplateInfo, TemplateMessage, TemplateRecord } from "../decode/templates.ts";
+import { hostPort } from "../../text/host-port.ts";
 import { visible } from "./text.ts";
 
 const PROTOCOLS: Readonly<Record<number, string>> = {
@@ -154,9 +155,7 @@ function flowText({ values }: TemplateRecord, message: TemplateMessage): string 
   };
   const text = (...names: string[]): string => valueText(take(...names) ?? "-");
   const end = (address: Value | undefined, mac: string, port: string): string => {
-    if (address === undefined) return text(mac);
-    const host = valueText(address);
-    return `${host.includes(":") ? `[${host}]` : host}:${text(port)}`;
+    return address === undefined ? text(mac) : hostPort(valueText(address), text(port));
   };
   const src = end(take("sourceIPv4Address", "sourceIPv6Address"), "sourceMacAddress", "sourceTransportPort");
   const dst = end(

@@ -1,5 +1,6 @@
 /** The plain lists: MAC table, rules, tenants, exporters. */
 import type { ExporterJson, MacJson, RuleJson, TenantJson } from "../../bridge/views/json.ts";
+import { isTrouble } from "../../telemetry/exporter.ts";
 import type { List, Screen } from "./context.ts";
 import { left, right, table } from "./table.ts";
 import { visible } from "./text.ts";
@@ -61,8 +62,6 @@ export function renderTenants(list: List<TenantJson>, screen: Screen): string[] 
   ];
 }
 
-const TROUBLE = new Set(["REFUSED", "FAILING", "FAILED"]);
-
 function exporterDetail(exporter: ExporterJson, screen: Screen): string[] {
   const lines = exporter.detail.length > 0 ? [exporter.detail.map(visible).join("  ")] : [];
   for (const collector of exporter.collectors) {
@@ -81,7 +80,7 @@ export function renderExporters(list: List<ExporterJson>, screen: Screen): strin
     left("NAME", (exporter: ExporterJson) => visible(exporter.name)),
     left("TO", (exporter: ExporterJson) => exporter.to.map(visible).join(", ") || "-"),
     left("STATE", (exporter: ExporterJson) =>
-      TROUBLE.has(exporter.state) ? screen.paint("red", exporter.state) : exporter.state,
+      isTrouble(exporter.state) ? screen.paint("red", exporter.state) : exporter.state,
     ),
     right("DATAGRAMS", (exporter: ExporterJson) => count(exporter.datagrams)),
     right("RECORDS", (exporter: ExporterJson) => count(exporter.records)),

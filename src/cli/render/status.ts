@@ -1,4 +1,5 @@
 import type { BridgeJson, SystemJson } from "../../bridge/views/json.ts";
+import { isTrouble } from "../../telemetry/exporter.ts";
 import type { Screen } from "./context.ts";
 import { padEnd, visible } from "./text.ts";
 import { bytes, clock, count, dateTime, duration, si } from "./units.ts";
@@ -21,8 +22,7 @@ export function renderStatus(system: SystemJson, screen: Screen): string[] {
   const most = system.bridges.reduce((sum, bridge) => sum + bridge.maxFlows, 0);
   const exporters = system.exporters
     .map(({ name, state, message }) => {
-      const trouble = ["REFUSED", "FAILING", "FAILED"].includes(state);
-      const said = trouble ? screen.paint("red", `${state} ${visible(message ?? "")}`.trim()) : "ok";
+      const said = isTrouble(state) ? screen.paint("red", `${state} ${visible(message ?? "")}`.trim()) : "ok";
       return `${visible(name)} ${said}`;
     })
     .join(" · ");

@@ -1,5 +1,6 @@
 /** The few words that several screens share: owners, VLANs, addresses of flows, losses. All made safe to print. */
 import type { Counts, FlowJson, LostJson, Owner, VlanJson } from "../../bridge/views/json.ts";
+import { hostPort } from "../../text/host-port.ts";
 import { count } from "./units.ts";
 import { visible } from "./text.ts";
 
@@ -59,8 +60,7 @@ export function protocolName(flow: Pick<FlowJson, "proto" | "etherType" | "ipSrc
 }
 
 function end(address: string, port: number | undefined): string {
-  if (port === undefined) return address;
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+  return port === undefined ? address : hostPort(address, port);
 }
 
 /** IP address and port where the flow has them, else the MAC address. */

@@ -1,4 +1,6 @@
 /** Units that people read. Three digits, SI prefixes, and a plain dash where there is nothing to say. */
+import { hostPort } from "../../text/host-port.ts";
+
 const PREFIXES = ["", "k", "M", "G", "T", "P"];
 
 /** 402_113_000 → "402M"; 1.5 → "1.5". */
@@ -78,7 +80,7 @@ interface Ends {
 }
 
 const end = (ip: string | undefined, mac: string, port: number | undefined): string =>
-  port === undefined ? (ip ?? mac) : ip?.includes(":") ? `[${ip}]:${port}` : `${ip ?? mac}:${port}`;
+  port === undefined ? (ip ?? mac) : ip === undefined ? `${mac}:${port}` : hostPort(ip, port);
 
 export const source = (f: Ends): string => end(f.ipSrc, f.ethSrc, f.srcPort);
 export const destination = (f: Ends): string => end(f.ipDst, f.ethDst, f.dstPort);
