@@ -105,10 +105,8 @@ const VIEWS: Readonly<Record<string, View>> = {
   config: {
     path: "config",
     takes: [],
-    async render(body: unknown) {
-      const { stringify } = await import("yaml");
-      return stringify(body).trimEnd().split("\n");
-    },
+    // Not `import("yaml")`: of a bundled CommonJS package that gives the default export alone.
+    render: async (body: unknown) => (await import("./render/config.ts")).renderConfig(body),
   },
 };
 

@@ -5,10 +5,8 @@ import { chownSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
-import { projectRoot } from "../helpers/captures.ts";
 import { which } from "../helpers/needs.ts";
-
-const main = join(projectRoot, "dist/js/src/main.js");
+import { COMMAND } from "../helpers/weir-process.ts";
 
 interface Demo {
   readonly child: ChildProcess;
@@ -29,7 +27,7 @@ async function start(t: TestContext, prefix: readonly string[] = [], uid?: numbe
   if (uid !== undefined) chownSync(folder, uid, uid);
   const env = { ...process.env, XDG_RUNTIME_DIR: folder, HOME: folder, WEIR_API: "" };
   const [program, ...before] = [...prefix, process.execPath];
-  const child = spawn(program!, [...before, main, "demo"], { env, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(program!, [...before, COMMAND, "demo"], { env, stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   for (const stream of [child.stdout!, child.stderr!]) stream.on("data", (chunk) => (said += chunk));
   t.after(() => {
@@ -38,7 +36,7 @@ async function start(t: TestContext, prefix: readonly string[] = [], uid?: numbe
   });
   await until(() => said.includes("every frame accounted for"), `the summary (said: ${said})`);
   const run = (...args: string[]) =>
-    spawnSync(program!, [...before, main, ...args], { env, encoding: "utf8", timeout: 20_000 });
+    spawnSync(program!, [...before, COMMAND, ...args], { env, encoding: "utf8", timeout: 20_000 });
   return { child, said: () => said, run };
 }
 
@@ -126,7 +124,7 @@ test("the demo as a user without rights", { timeout: 60_000 }, async (t) => {
   const setpriv = which("setpriv");
   if (setpriv === undefined) return t.skip("needs setpriv");
   const nobody = [setpriv, "--reuid", "65534", "--regid", "65534", "--clear-groups"];
-  const reads = spawnSync(setpriv, [...nobody.slice(1), process.execPath, "--check", main]);
+  const reads = spawnSync(setpriv, [...nobody.slice(1), process.execPath, "--check", COMMAND]);
   if (reads.status !== 0) return t.skip("the project's folder is closed to other users here");
   const { child, run } = await start(t, nobody, 65_534);
   assert.equal(run("show", "audit").status, 0);
