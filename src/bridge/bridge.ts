@@ -12,7 +12,8 @@ import { MAX_MASKS, MAX_PORTS, MAX_RULES, type Datapath, type Miss, type RuleCha
 import { END_FORCED } from "../flow/disposition.ts";
 import { Outcomes } from "../flow/outcomes.ts";
 import type { Boot } from "../flow/record.ts";
-import { SLICE, Sweeper, type SweepTimeouts } from "../flow/sweep.ts";
+import type { SweepTimeouts } from "../flow/idle.ts";
+import { SLICE, Sweeper } from "../flow/sweep.ts";
 import { MacTable, type MacEntry, type MacStats } from "../pipeline/mac-table.ts";
 import { NO_MIRRORS, type MirrorPlan } from "../pipeline/mirror-plan.ts";
 import { carries, Snapshot } from "../pipeline/snapshot.ts";

@@ -28,15 +28,15 @@ import {
 import { splitHigh, splitLow } from "./count.ts";
 import { END_ACTIVE, END_FORCED, END_IDLE, END_LACK_OF_RESOURCES, END_OF_FLOW } from "./disposition.ts";
 import { BLOCK_SLOTS, DueBlocks } from "./due.ts";
+import { IdleTimeouts, type SweepTimeouts } from "./idle.ts";
 import type { Outcomes } from "./outcomes.ts";
+import { PortEnds } from "./port-ends.ts";
 import { type Boot, RecordWriter, TCP_FIN_RST } from "./record.ts";
 import { Retirement, type Retirer } from "./retire.ts";
+import { TICK_NS, tickOf, ticks } from "./ticks.ts";
 import { COUNTS, portOf, PortTotals, sumTable } from "./totals.ts";
 
-/** The unit of `look`. */
-const TICK_NS = 2 ** 24;
 const ENDED = TCP_FIN_RST | FLAG_ENDED;
-const MAX_TICKS = 2 ** 30;
 /** Every block with flows is looked at this often: rules idle out by what it sees. */
 const LOOK_EVERY_NS = 5e9;
 /** No block is looked at more often than this, unless exact. */
@@ -50,26 +50,6 @@ const RECORD_COST = 32;
 export const SLICE = 16_384;
 /** Slots that `unrecorded` adds up at once. */
 const SUM_SLOTS = 8192;
-/** Below this share of free slots the idle timeout of one-packet flows shrinks; below half of it, everybody's. */
-const SCARCE = 0.25;
-/** The idle timeout shrinks in so many steps, to one step of itself at least. */
-const SCARCE_STEPS = 32;
-
-/** A time in ns, given as its words, in ticks: 32 bits, compared by difference. COUNTER_BUSY falls out at the top. */
-function tickOf(low: number, high: number): number {
-  return (high << 8) | (low >>> 24);
-}
-
-/** A duration in whole ticks, rounded down; more than half a year is half a year. */
-function ticks(ns: number): number {
-  return Math.min(MAX_TICKS, Math.floor(ns / TICK_NS));
-}
-
-export interface SweepTimeouts {
-  readonly activeNs: number;
-  readonly idleNs: number;
-  readonly tcpEndNs: number;
-}
 
 export interface SweeperOptions {
   readonly slots: FlowSlots;
@@ -105,20 +85,12 @@ export class Sweeper {
   /** Where the next slice goes on. */
   private nextBlock = 0;
   private sweptNs = 0;
-  /** Flow end reason by port that is being emptied; blocks that still have to be searched for such ports. */
-  private readonly endingPort: Uint8Array;
-  private readonly unsearched: Uint8Array;
-  private unsearchedLeft = 0;
-  private readonly closingOf: Int32Array;
+  private readonly ends: PortEnds;
   private nextBoot: Boot | undefined;
-  // Idle timeouts in force, of flows with one packet and of the others.
-  private idleOne = 0;
-  private idleMany = 0;
+  private readonly idle: IdleTimeouts;
   // Before a flow has been silent, or its interval has lasted, so many ticks, it is not due.
   private silentTicks = 0;
   private activeTicks = 0;
-  private step = SCARCE_STEPS;
-  private shrunkNs = -Infinity;
   /** Readers that need the table to keep its flows. */
   private resting = 0;
 
@@ -133,11 +105,10 @@ export class Sweeper {
     this.retired = new PortTotals(ports);
     this.writer = new RecordWriter({ ...options, ledger: this.ledger }, options.boot);
     this.due = new DueBlocks(slots, free);
-    this.setIdle();
+    this.idle = new IdleTimeouts(options.timeouts);
+    this.setTicks();
     this.lookedAt = new Int32Array(this.due.blocks);
-    this.endingPort = new Uint8Array(ports);
-    this.closingOf = new Int32Array(ports);
-    this.unsearched = new Uint8Array(this.due.blocks);
+    this.ends = new PortEnds(ports, this.due.blocks);
     this.retirement = new Retirement(slots.capacity, this.learning(options.retirer), (slot, reason) =>
       this.finish(slot, reason),
     );
@@ -159,7 +130,8 @@ export class Sweeper {
 
   setTimeouts(timeouts: SweepTimeouts): void {
     this.timeouts = timeouts;
-    this.setIdle();
+    this.idle.set(timeouts);
+    this.setTicks();
     this.due.all();
   }
 
@@ -179,14 +151,15 @@ export class Sweeper {
       this.nextBoot = undefined;
     }
     const { dueNs, used, blocks } = this.due;
+    const { unsearched } = this.ends;
     for (let n = 0; n < blocks && work < budget; n++) {
       const block = this.nextBlock;
       this.nextBlock = block + 1 === blocks ? 0 : block + 1;
       if (used[block] === 0) {
-        if (this.unsearched[block] === 1) this.searched(block);
+        if (unsearched[block] === 1) this.ends.searched(block);
         continue;
       }
-      if (dueNs[block]! <= nowNs || this.unsearched[block] === 1) work += this.look(block, nowNs);
+      if (dueNs[block]! <= nowNs || unsearched[block] === 1) work += this.look(block, nowNs);
     }
     work += this.retire(Math.max(0, budget - work));
     return work;
@@ -260,19 +233,13 @@ export class Sweeper {
    */
   endPort(port: number, nowNs: number, reason: number = END_FORCED): void {
     this.due.learn(nowNs, this.shortestNs());
-    this.endingPort[port] = reason;
-    this.unsearchedLeft = 0;
-    for (let block = 0; block < this.due.blocks; block++) {
-      this.unsearched[block] = this.due.used[block] === 0 ? 0 : 1;
-      this.unsearchedLeft += this.unsearched[block]!;
-    }
-    if (this.unsearchedLeft === 0) this.endingPort.fill(0);
+    this.ends.begin(port, reason, this.due.used);
     if (this.exact) this.sweep(nowNs);
   }
 
   /** After `endPort`: flows of this port are still being searched for, or wait for their last record. */
   ending(port: number): boolean {
-    return this.endingPort[port] !== 0 || this.closingOf[port]! > 0;
+    return this.ends.pending(port);
   }
 
   /**
@@ -320,32 +287,18 @@ export class Sweeper {
   /** A flow made or hit now cannot be due sooner than this. (Exact: `closeIfDue` sees a FIN's end in time.) */
   private shortestNs(): number {
     const { activeNs, tcpEndNs } = this.timeouts;
-    return Math.min(activeNs, this.idleOne, LOOK_EVERY_NS, this.exact ? Infinity : tcpEndNs);
+    return Math.min(activeNs, this.idle.one, LOOK_EVERY_NS, this.exact ? Infinity : tcpEndNs);
   }
 
-  /**
-   * Sets the idle timeouts in force. When they shrink, every block may be due sooner than it knew and is looked at again,
-   * though not more often than LOOK_AGAIN_NS.
-   */
+  /** Every block may be due sooner than it knew when timeouts shrink. */
   private measureFree(nowNs: number): void {
-    const share = this.free.size / this.slots.capacity;
-    const step = share >= SCARCE ? SCARCE_STEPS : Math.max(1, Math.ceil((share / SCARCE) * SCARCE_STEPS));
-    if (step === this.step) return;
-    if (step < this.step) {
-      if (nowNs < this.shrunkNs + LOOK_AGAIN_NS && nowNs >= this.shrunkNs) return;
-      this.shrunkNs = nowNs;
-      this.due.all();
-    }
-    this.step = step;
-    this.setIdle();
+    if (this.idle.measure(this.free.size / this.slots.capacity, nowNs)) this.due.all();
   }
 
-  private setIdle(): void {
+  private setTicks(): void {
     const { activeNs, idleNs, tcpEndNs } = this.timeouts;
     this.silentTicks = ticks(Math.min(idleNs, tcpEndNs));
     this.activeTicks = ticks(activeNs);
-    this.idleOne = (idleNs * this.step) / SCARCE_STEPS;
-    this.idleMany = Math.min(idleNs, this.idleOne * 2);
   }
 
   /**
@@ -356,12 +309,12 @@ export class Sweeper {
    */
   private look(block: number, nowNs: number): number {
     const { i32, capacity } = this.slots;
-    const searching = this.unsearched[block] === 1;
+    const searching = this.ends.unsearched[block] === 1;
     const now = tickOf(splitLow(nowNs), splitHigh(nowNs));
     const active = ticks(this.timeouts.activeNs);
     const tcpEnd = ticks(this.timeouts.tcpEndNs);
-    const idleMany = ticks(this.idleMany);
-    const idleOne = ticks(this.idleOne);
+    const idleMany = ticks(this.idle.many);
+    const idleOne = ticks(this.idle.one);
     const scarce = idleOne < idleMany;
     const sinceLook = (now - this.lookedAt[block]!) | 0;
     this.lookedAt[block] = now;
@@ -386,7 +339,7 @@ export class Sweeper {
       if ((left <= 0 || searching) && this.act(at / SLOT_WORDS, nowNs)) records++;
       else if (left < earliest) earliest = left;
     }
-    if (searching) this.searched(block);
+    if (searching) this.ends.searched(block);
     const wait = Math.max(1, earliest - 1) * TICK_NS;
     this.due.set(block, nowNs + (this.exact ? wait : Math.max(wait, LOOK_AGAIN_NS)));
     return BLOCK_SLOTS + records * RECORD_COST;
@@ -399,10 +352,10 @@ export class Sweeper {
     const one = i32[at + SLOT_PACKETS] === 1 && i32[at + SLOT_PACKETS + 1] === 0;
     const { activeNs, idleNs, tcpEndNs } = this.timeouts;
     const silent = nowNs - readCounter(i32, at + SLOT_LAST);
-    const ordered = this.endingPort[portOf(this.slots, slot)]!;
+    const ordered = this.ends.reason[portOf(this.slots, slot)]!;
     if (silent >= tcpEndNs && (Atomics.load(i32, at + SLOT_TCP_FLAGS) & ENDED) !== 0) this.close(slot, END_OF_FLOW);
     else if (silent >= idleNs) this.close(slot, END_IDLE);
-    else if (silent >= (one ? this.idleOne : this.idleMany)) this.close(slot, END_LACK_OF_RESOURCES);
+    else if (silent >= (one ? this.idle.one : this.idle.many)) this.close(slot, END_LACK_OF_RESOURCES);
     else if (ordered !== 0) this.close(slot, ordered);
     else if (Atomics.load(i32, at + SLOT_FIRST) !== 0 && nowNs - plainCounter(u32, at + SLOT_FIRST) >= activeNs)
       this.writer.interval(slot, END_ACTIVE);
@@ -438,14 +391,9 @@ export class Sweeper {
     };
   }
 
-  private searched(block: number): void {
-    this.unsearched[block] = 0;
-    if (--this.unsearchedLeft === 0) this.endingPort.fill(0);
-  }
-
   private close(slot: number, reason: number): void {
     Atomics.store(this.slots.i32, slot * SLOT_WORDS + SLOT_STATE, STATE_CLOSING);
-    this.closingOf[portOf(this.slots, slot)]!++;
+    this.ends.closed(portOf(this.slots, slot));
     this.retirement.add(slot, reason);
   }
 
@@ -461,7 +409,7 @@ export class Sweeper {
     this.writer.final(slot, reason);
     const port = portOf(this.slots, slot);
     this.retired.add(port, this.writer.finalTotals);
-    if (reason !== 0) this.closingOf[port]!--;
+    if (reason !== 0) this.ends.recorded(port);
     this.due.freed(slot);
   }
 }
