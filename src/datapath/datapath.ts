@@ -66,6 +66,11 @@ export interface MirrorGate {
   readonly packets: number;
   /** Classic BPF (src/wire/bpf.ts) for frames without a tag and with one. */
   readonly filter?: { readonly plain: Int32Array; readonly tagged: Int32Array };
+  /**
+   * What the session's outputs are, for their counters (M_OUTPUTS): COPY_SPAN or COPY_RSPAN << 24 | port number or VLAN;
+   * 0 = nothing that the datapath sends.
+   */
+  readonly outputs: readonly number[];
 }
 
 export type Generation = number;

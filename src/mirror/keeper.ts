@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { MirrorJson } from "../bridge/views/json.ts";
 import type { MirrorConfig } from "../config/config.ts";
 import type { Datapath } from "../datapath/datapath.ts";
+import { COPY_RSPAN, COPY_SPAN } from "../pipeline/actions.ts";
 import type { MirrorPlan, MirrorSession } from "../pipeline/mirror-plan.ts";
 import * as M from "../shm/copies.ts";
 import { compileBoth } from "../sys/pcap-filter.ts";
@@ -213,6 +214,14 @@ export class MirrorKeeper {
       session.ports = new Set(chosen.map(({ no }) => no));
       session.names = chosen.map(({ name }) => name);
       session.message = chosen.length === 0 ? matchesNothing(select) : undefined;
+      const counted = outputs.map((one) => {
+        if (one.type === "span") return (COPY_SPAN << 24) | (number(one.port) ?? 0);
+        return one.type === "rspan" ? (COPY_RSPAN << 24) | one.vlan : 0;
+      });
+      if (!isDeepStrictEqual(counted, session.counted)) {
+        session.counted = counted;
+        this.gate(session, session.options.epoch);
+      }
       for (const no of spans) outputPorts.add(no);
       for (const { vlan } of rspans) rspanVlans.add(vlan);
       planned.push({
@@ -313,7 +322,8 @@ export class MirrorKeeper {
     const { config, bit, filter } = session.options;
     const { snaplen, sample, limit } = config;
     const { pps, bps, packets } = limit;
-    const gate = { bit, epoch, snaplen, sample, pps, bps, packets, ...(filter !== undefined && { filter }) };
+    const limits = { snaplen, sample, pps, bps, packets };
+    const gate = { bit, epoch, ...limits, outputs: session.counted, ...(filter !== undefined && { filter }) };
     this.options.datapath.program({ mirrors: [gate] });
   }
 

@@ -22,6 +22,8 @@ export class Session {
   /** Ports by number and by name that it means now. */
   ports = new Set<number>();
   names: readonly string[] = [];
+  /** Its outputs as the datapath counts them (MirrorGate). */
+  counted: readonly number[] = [];
   /** Why it copies nothing, or why it ended. */
   message: string | undefined;
   state: MirrorJson["state"] = "running";
@@ -93,14 +95,15 @@ export class Session {
   ): MirrorOutputJson[] {
     const sent = (at: number) => ({ sent: get(at), bytes: get(at + 1), failed: get(at + 2), queueDropped: 0 });
     const ended = this.state === "ended";
-    const found = this.options.config.outputs.flatMap((output): MirrorOutputJson[] => {
+    const found = this.options.config.outputs.flatMap((output, n): MirrorOutputJson[] => {
+      const counter = M.M_OUTPUTS + n * M.OUTPUT_COUNTERS;
       if (output.type === "span") {
         const state = ended ? "ended" : spanState(output.port);
-        return [{ kind: "span", target: output.port, state, ...sent(M.M_SPAN) }];
+        return [{ kind: "span", target: output.port, state, ...sent(counter) }];
       }
       if (output.type === "rspan") {
         const state = ended ? "ended" : "running";
-        return [{ kind: "rspan", target: `VLAN ${output.vlan}`, state, ...sent(M.M_RSPAN) }];
+        return [{ kind: "rspan", target: `VLAN ${output.vlan}`, state, ...sent(counter) }];
       }
       if (output.type !== "stream" || this.hadReader) return [];
       const none = { sent: 0, bytes: 0, failed: 0, queueDropped: 0 };

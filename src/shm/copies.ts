@@ -23,8 +23,10 @@ export const COPY_HAS_VNET = 10;
 
 /** Sessions of one bridge. */
 export const MAX_SESSIONS = 32;
+/** Outputs of one session. */
+export const MAX_OUTPUTS = 16;
 /** float64 a session, written by the datapath. Packets are wire packets. */
-export const SESSION_COUNTERS = 16;
+export const SESSION_COUNTERS = 64;
 export const M_MATCHED = 0;
 export const M_SENT = 1;
 export const M_BYTES_BEFORE = 2;
@@ -35,6 +37,9 @@ export const M_RATE_DROPPED = 5;
 export const M_QUEUE_DROPPED = 6;
 /** Copies that a SPAN or RSPAN port did not take. */
 export const M_FAILED = 7;
-/** Sent by SPAN and by RSPAN ports, their bytes, and what those did not take. */
-export const M_SPAN = 8;
-export const M_RSPAN = 11;
+/**
+ * Three for each of the session's outputs in order, written where that is a SPAN or an RSPAN: packets sent, their bytes,
+ * packets that its port did not take.
+ */
+export const M_OUTPUTS = 8;
+export const OUTPUT_COUNTERS = 3;

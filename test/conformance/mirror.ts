@@ -205,6 +205,30 @@ export function runMirrorSuite({ name, create, available }: MirrorSuite): void {
     assert.deepEqual([beds.json("one").sent, beds.json("two").sent], [2, 2]);
   });
 
+  check("every SPAN and RSPAN output of a session has a count of its own", async (beds) => {
+    await beds.harness.configure({ a: access(10), b: access(10), m1: undefined, far: trunk(500), m2: undefined });
+    const outputs = [
+      { type: "span", port: "m1" },
+      { type: "rspan", vlan: 500, stacked: false },
+      { type: "span", port: "m2" },
+      { type: "rspan", vlan: 501, stacked: false },
+    ] as const;
+    beds.start("s", { outputs, select: { ports: ["a"] } });
+    const out = await beds.send("a", frame(1, MAC(2)));
+    assert.deepEqual([...out.keys()].toSorted(), ["b", "far", "m1", "m2"]);
+    const bytes = frame(1, MAC(2)).length;
+    assert.deepEqual(
+      beds.json("s").outputs.map(({ target, sent, bytes }) => [target, sent, bytes]),
+      [
+        ["m1", 1, bytes],
+        ["VLAN 500", 1, bytes],
+        ["m2", 1, bytes],
+        ["VLAN 501", 0, 0],
+      ],
+    );
+    assert.equal(beds.json("s").sent, 1);
+  });
+
   check("a filter in tcpdump's language sees through a tag", async (beds) => {
     await beds.harness.configure({ a: trunk(10), b: trunk(10) });
     const dns = beds.start("dns", { select: { all: true, filter: "udp port 53" } });

@@ -27,6 +27,7 @@ const BURST_NS = 100e6;
 const ALL_BYTES = 0x7fffffff;
 
 const TAG_BYTES = 4;
+const VID = 0xfff;
 
 /** Nothing is left to do to it: no segments to be cut, no checksum to be completed. */
 function isFinished({ gsoSize, vnet, bytes, offset }: Frame): boolean {
@@ -42,7 +43,7 @@ interface Gate {
   lastNs: number;
 }
 
-const CLOSED: MirrorGate = { bit: 0, epoch: 0, snaplen: 0, sample: 1, pps: 0, bps: 0, packets: 0 };
+const CLOSED: MirrorGate = { bit: 0, epoch: 0, snaplen: 0, sample: 1, pps: 0, bps: 0, packets: 0, outputs: [] };
 
 export class Mirrors {
   private readonly memory: FlowViews;
@@ -101,7 +102,7 @@ export class Mirrors {
       const isSent =
         kind === COPY_IN || kind === COPY_OUT
           ? this.keep(kind, target, actions[at + 1]!, sessions, frame, reason, snaplen)
-          : this.send(kind === COPY_SPAN ? M.M_SPAN : M.M_RSPAN, target, actions[at + 1]!, sessions, frame, snaplen);
+          : this.send(kind, target, actions[at + 1]!, sessions, frame, snaplen);
       if (isSent) sent |= sessions;
     }
     this.count(sent, frame);
@@ -149,7 +150,7 @@ export class Mirrors {
 
   /** SPAN and RSPAN. A super-packet goes as it is; only single frames are cut. */
   private send(
-    counter: number,
+    kind: number,
     target: number,
     operand: number,
     sessions: number,
@@ -166,14 +167,20 @@ export class Mirrors {
     frame.captured = captured;
     frame.length = length;
     const { sessions: counters } = this.memory;
+    // An RSPAN copy's operand says its VLAN whatever becomes of the tag.
+    const output = (kind << 24) | (kind === COPY_SPAN ? target & 0xffff : operand & VID);
     for (let left = sessions; left !== 0; left &= left - 1) {
-      const base = (31 - Math.clz32(left & -left)) * M.SESSION_COUNTERS;
-      if (isSent) {
-        counters[base + counter]! += frame.packets;
-        counters[base + counter + 1]! += bytes;
-      } else {
-        counters[base + counter + 2]! += frame.packets;
-        counters[base + M.M_FAILED]! += frame.packets;
+      const bit = 31 - Math.clz32(left & -left);
+      const { outputs } = this.gates[bit]!.at;
+      const base = bit * M.SESSION_COUNTERS;
+      if (!isSent) counters[base + M.M_FAILED]! += frame.packets;
+      for (let n = 0; n < outputs.length; n++) {
+        if (outputs[n] !== output) continue;
+        const counter = base + M.M_OUTPUTS + n * M.OUTPUT_COUNTERS;
+        if (isSent) {
+          counters[counter]! += frame.packets;
+          counters[counter + 1]! += bytes;
+        } else counters[counter + 2]! += frame.packets;
       }
     }
     return isSent;
