@@ -15,6 +15,7 @@ import type {
   PortInfo,
   Transport,
 } from "../../src/telemetry/exporter.ts";
+import { Progress } from "../../src/telemetry/progress.ts";
 import { IPFIX, Message, numberTemplates, setText, setUint64 } from "../../src/wire/template.ts";
 import type { Template } from "../../src/wire/template.ts";
 import {
@@ -53,13 +54,6 @@ const ipfix: ExporterType<IpfixOptions> = {
 
 export default ipfix;
 
-/** How far one bridge's records have been taken in, and what was committed of that. */
-interface Progress {
-  readonly bridge: string;
-  taken: number;
-  committed: number;
-}
-
 class Ipfix implements Exporter {
   private readonly env: ExporterEnv;
   private readonly options: IpfixOptions;
@@ -80,7 +74,7 @@ class Ipfix implements Exporter {
   private heldPackets = 0;
   private heldOctets = 0;
 
-  private readonly progress: Progress[] = [];
+  private readonly progress: Progress;
   private lookedAtMs = -Infinity;
   private interfaces: InterfaceLine[] = [];
   /** What is to be said of the ports, as one string: raised where it changes. */
@@ -93,6 +87,7 @@ class Ipfix implements Exporter {
 
   constructor(options: IpfixOptions, env: ExporterEnv) {
     this.env = env;
+    this.progress = new Progress(env);
     this.options = options;
     this.rate = options.sampling?.rate ?? 1;
     this.plain = options.profile === "nfdump";
@@ -117,10 +112,10 @@ class Ipfix implements Exporter {
   }
 
   records(batch: RecordBatch, bridge: string, now: Moment): void {
-    const progress = this.progressOf(bridge, batch.first);
+    const place = this.progress.of(bridge, batch.first);
     for (let n = 0; n < batch.count; n++) {
       this.take(batch.at(n), now);
-      progress.taken = batch.first + n + 1;
+      place.taken = batch.first + n + 1;
     }
     this.sendAged(now);
   }
@@ -188,7 +183,8 @@ class Ipfix implements Exporter {
     this.octets += this.heldOctets;
     this.heldPackets = this.heldOctets = 0;
     data.reset();
-    this.commit();
+    // All that was taken has left.
+    this.progress.commit(this.nextSequence);
   }
 
   /** Every stream is told what it has to know before the next records. */
@@ -296,21 +292,6 @@ class Ipfix implements Exporter {
     const texts = [name, text, owner?.vm ?? "", owner?.vmId ?? ""];
     if (this.options.enterpriseNumber !== undefined) texts.push(owner?.tenant ?? "");
     return texts;
-  }
-
-  /** All that was taken has left, but for what the next message holds. */
-  private commit(): void {
-    for (const progress of this.progress) {
-      if (progress.taken === progress.committed) continue;
-      progress.committed = progress.taken;
-      this.env.sent(progress.bridge, progress.taken, this.nextSequence);
-    }
-  }
-
-  private progressOf(bridge: string, first: number): Progress {
-    let progress = this.progress.find((each) => each.bridge === bridge);
-    if (!progress) this.progress.push((progress = { bridge, taken: first, committed: first }));
-    return progress;
   }
 }
 

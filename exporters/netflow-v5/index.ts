@@ -7,6 +7,7 @@ import { KEY_IPV4, KEY_IPV6, KEY_PORT } from "../../src/flow/key.ts";
 import { REC_KEY } from "../../src/shm/log.ts";
 import type { RecordBatch, RecordCursor } from "../../src/shm/log.ts";
 import type { Exporter, ExporterEnv, ExporterStatus, ExporterType, Moment } from "../../src/telemetry/exporter.ts";
+import { Progress } from "../../src/telemetry/progress.ts";
 import {
   createDatagram,
   HEADER_BYTES,
@@ -72,13 +73,6 @@ const netflowV5: ExporterType<NetflowV5Options> = {
 
 export default netflowV5;
 
-/** How far one bridge's records have been taken in, and what was committed of that. */
-interface Progress {
-  readonly bridge: string;
-  taken: number;
-  committed: number;
-}
-
 class NetflowV5 implements Exporter {
   private readonly env: ExporterEnv;
   private readonly engineType: number;
@@ -96,7 +90,7 @@ class NetflowV5 implements Exporter {
 
   /** Flows sent before the datagram being filled, modulo 2^32. */
   private sequence: number;
-  private readonly progress: Progress[] = [];
+  private readonly progress: Progress;
 
   private sentRecords = 0;
   private packets = 0;
@@ -108,6 +102,7 @@ class NetflowV5 implements Exporter {
 
   constructor(options: NetflowV5Options, env: ExporterEnv) {
     this.env = env;
+    this.progress = new Progress(env);
     this.engineType = options.engineType;
     this.engineId = options.engineId;
     this.sampling = samplingFieldOf(options);
@@ -115,14 +110,14 @@ class NetflowV5 implements Exporter {
   }
 
   records(batch: RecordBatch, bridge: string, now: Moment): void {
-    const progress = this.progressOf(bridge, batch.first);
+    const place = this.progress.of(bridge, batch.first);
     for (let n = 0; n < batch.count; n++) {
       const record = batch.at(n);
       this.take(record, now);
-      progress.taken = batch.first + n + 1;
+      place.taken = batch.first + n + 1;
       if (this.count === MAX_RECORDS) this.send(now);
     }
-    if (this.count === 0) this.commit();
+    if (this.count === 0) this.progress.commit(this.sequence);
     else this.tick(now);
   }
 
@@ -218,22 +213,8 @@ class NetflowV5 implements Exporter {
     this.packets += this.heldPackets;
     this.octets += this.heldOctets;
     this.count = this.heldPackets = this.heldOctets = 0;
-    if (whole) this.commit();
-  }
-
-  /** All that was taken has left. Not called inside a flow of several records: a resent flow starts at its own sequence. */
-  private commit(): void {
-    for (const progress of this.progress) {
-      if (progress.taken === progress.committed) continue;
-      progress.committed = progress.taken;
-      this.env.sent(progress.bridge, progress.taken, this.sequence);
-    }
-  }
-
-  private progressOf(bridge: string, first: number): Progress {
-    let progress = this.progress.find((each) => each.bridge === bridge);
-    if (!progress) this.progress.push((progress = { bridge, taken: first, committed: first }));
-    return progress;
+    // Not inside a flow of several records: a resent flow starts at its own sequence.
+    if (whole) this.progress.commit(this.sequence);
   }
 }
 

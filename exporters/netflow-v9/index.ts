@@ -7,6 +7,7 @@ import { ownerText } from "../../src/flow/attachment.ts";
 import { FAMILIES, familyOf, flowFields, SAMPLER, SYS_UPTIME_AT_BOOT_MS, writeFlow } from "../../src/flow/elements.ts";
 import type { RecordBatch, RecordCursor } from "../../src/shm/log.ts";
 import type { Exporter, ExporterEnv, ExporterStatus, ExporterType, Moment } from "../../src/telemetry/exporter.ts";
+import { Progress } from "../../src/telemetry/progress.ts";
 import { INTERFACE_DESCRIPTION, INTERFACE_NAME } from "../../src/wire/ipfix-elements.ts";
 import { Message, NETFLOW_V9, numberTemplates, setText, setUint64 } from "../../src/wire/template.ts";
 import type { Template } from "../../src/wire/template.ts";
@@ -62,13 +63,6 @@ const netflowV9: ExporterType<NetflowV9Options> = {
 
 export default netflowV9;
 
-/** How far one bridge's records have been taken in, and what was committed of that. */
-interface Progress {
-  readonly bridge: string;
-  taken: number;
-  committed: number;
-}
-
 class NetflowV9 implements Exporter {
   private readonly env: ExporterEnv;
   private readonly domain: number;
@@ -93,7 +87,7 @@ class NetflowV9 implements Exporter {
 
   /** Datagrams sent before the next one (RFC 3954 section 5.1). */
   nextSequence: number;
-  private readonly progress: Progress[] = [];
+  private readonly progress: Progress;
   private datagramsSinceTemplates = Infinity;
   private templatesAtMs = -Infinity;
   private interfacesAtMs = -Infinity;
@@ -109,6 +103,7 @@ class NetflowV9 implements Exporter {
 
   constructor(options: NetflowV9Options, env: ExporterEnv) {
     this.env = env;
+    this.progress = new Progress(env);
     this.domain = options.sourceId;
     this.plain = options.profile === "nfdump";
     this.rate = options.sampling?.rate ?? 1;
@@ -129,10 +124,10 @@ class NetflowV9 implements Exporter {
   }
 
   records(batch: RecordBatch, bridge: string, now: Moment): void {
-    const progress = this.progressOf(bridge, batch.first);
+    const place = this.progress.of(bridge, batch.first);
     for (let n = 0; n < batch.count; n++) {
       this.take(batch.at(n), now);
-      progress.taken = batch.first + n + 1;
+      place.taken = batch.first + n + 1;
     }
     const age = now.uptimeMs - this.oldestUptimeMs;
     if (!this.data.empty && (age >= FLUSH_AFTER_MS || age < 0)) this.send(now);
@@ -196,7 +191,8 @@ class NetflowV9 implements Exporter {
     this.octets += this.heldOctets;
     this.heldPackets = this.heldOctets = 0;
     data.reset();
-    this.commit();
+    // All that was taken has left.
+    this.progress.commit(this.nextSequence);
   }
 
   /**
@@ -288,20 +284,5 @@ class NetflowV9 implements Exporter {
     if (this.control.empty) return;
     this.emit(this.control, now.unixMs - now.uptimeMs + CLOCK_NOISE_MS, now.uptimeMs);
     this.control.reset();
-  }
-
-  /** All that was taken has left, but for what the next datagram holds. */
-  private commit(): void {
-    for (const progress of this.progress) {
-      if (progress.taken === progress.committed) continue;
-      progress.committed = progress.taken;
-      this.env.sent(progress.bridge, progress.taken, this.nextSequence);
-    }
-  }
-
-  private progressOf(bridge: string, first: number): Progress {
-    let progress = this.progress.find((each) => each.bridge === bridge);
-    if (!progress) this.progress.push((progress = { bridge, taken: first, committed: first }));
-    return progress;
   }
 }
