@@ -21,6 +21,7 @@ const ALLOWED: Record<string, readonly string[]> = {
     // The kernel datapath is on the devices itself.
     "src/ports/device",
     "src/ports/netdev",
+    "src/ports/tap",
     "src/flow",
     "src/shm",
     "src/wire",

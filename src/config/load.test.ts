@@ -273,7 +273,7 @@ test("the kernel datapath has ports on devices only", async () => {
     `bridges: [{ name: b, datapath: ${datapath}, ports: [{ name: p, type: ${type}${type === "netdev" ? ", device: eth1" : ""} }] }]`;
   await rejects(
     bridge("kernel", "traffic"),
-    `weir.yaml:1:65 bridges[0].ports[0].type: the kernel datapath has netdev ports only; write datapath: auto or userspace for this bridge`,
+    `weir.yaml:1:65 bridges[0].ports[0].type: the kernel datapath has ports of type netdev and tap only; write datapath: auto or userspace for this bridge`,
   );
   assert.deepEqual(await problems(bridge("kernel", "netdev")), []);
   assert.deepEqual(await problems(bridge("auto", "traffic")), []);

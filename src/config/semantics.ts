@@ -8,8 +8,8 @@ import { isTemplate } from "./schema.ts";
 import type { Located } from "./source.ts";
 
 const MAX_PORT_NAME = 15;
-/** What the kernel datapath can attach. */
-const KERNEL_PORTS = "netdev";
+/** Types of ports that the kernel datapath has. */
+export const KERNEL_PORT_TYPES: readonly string[] = ["netdev", "tap"];
 
 export function checkSemantics(
   root: Located,
@@ -67,13 +67,13 @@ function checkPorts(entries: readonly PortEntry[], problems: Problem[]): void {
   for (const { at, bridge, name, ports } of entries) {
     if (!bridges.has(bridge)) bridges.set(bridge, bridges.size);
     const scope = bridges.get(bridge)!;
-    const foreign = ports.find(({ type }) => type !== KERNEL_PORTS);
+    const foreign = ports.find(({ type }) => !KERNEL_PORT_TYPES.includes(type));
     if (bridge.members?.get("datapath")?.value === "kernel" && foreign !== undefined)
       problems.push(
         problemAt(
           at,
           ["type"],
-          `the kernel datapath has ${KERNEL_PORTS} ports only; write datapath: auto or userspace for this bridge`,
+          `the kernel datapath has ports of type ${KERNEL_PORT_TYPES.join(" and ")} only; write datapath: auto or userspace for this bridge`,
         ),
       );
     if (!isTemplate(name))

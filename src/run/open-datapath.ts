@@ -1,6 +1,7 @@
 /** Which datapath a bridge gets, and why. */
 import { existsSync } from "node:fs";
 import type { BridgeConfig } from "../config/config.ts";
+import { KERNEL_PORT_TYPES } from "../config/semantics.ts";
 import { type Datapath, MAX_PORTS } from "../datapath/datapath.ts";
 import { KernelDatapath } from "../datapath/kernel/index.ts";
 import { OBJECT } from "../datapath/kernel/maps.ts";
@@ -22,9 +23,9 @@ export interface DatapathEnv {
 
 /** Why this bridge cannot have the kernel datapath, as far as can be seen without trying; undefined: it may. */
 export function kernelObstacle(config: Pick<BridgeConfig, "ports">): string | undefined {
-  const other = config.ports.find(({ type }) => type !== "netdev");
+  const other = config.ports.find(({ type }) => !KERNEL_PORT_TYPES.includes(type));
   if (other !== undefined)
-    return `port ${other.name} is of type ${other.type}, the kernel datapath has netdev ports only`;
+    return `port ${other.name} is of type ${other.type}, the kernel datapath has ports of type ${KERNEL_PORT_TYPES.join(" and ")} only`;
   if (process.getuid?.() !== 0) return "the kernel datapath needs root";
   if (!existsSync(OBJECT)) return "this build has no kernel datapath (it was made without clang)";
   return undefined;

@@ -1,7 +1,8 @@
 /**
- * A tc ingress filter that drops everything: what stands behind packet sockets and bridges on a device's way in, so the
- * host's own stack sees nothing of a switch port's frames. One instruction of classic BPF in direct-action mode: every
- * kernel with cls_bpf has it, and no bpf(2) is needed.
+ * tc filters on a device's way in and out (clsact). One drops everything: what stands behind packet sockets and bridges, so
+ * the host's own stack sees nothing of a switch port's frames; one instruction of classic BPF in direct-action mode: every
+ * kernel with cls_bpf has it, and no bpf(2) is needed. Another runs an eBPF program, where the kernel has no tcx; on the
+ * way in it stands in the place of the first, so that frames meet one or the other at any time.
  *
  * The order on a received frame is: packet sockets, tc ingress, VLAN devices, bridge, protocols (__netif_receive_skb_core).
  */
@@ -28,6 +29,7 @@ const TCA_KIND = 1;
 const TCA_OPTIONS = 2;
 const TCA_BPF_OPS_LEN = 4;
 const TCA_BPF_OPS = 5;
+const TCA_BPF_FD = 6;
 const TCA_BPF_NAME = 7;
 const TCA_BPF_FLAGS = 8;
 const TCA_BPF_FLAG_ACT_DIRECT = 1;
@@ -44,6 +46,7 @@ const EINVAL = 22;
 /** Before anybody else's filter, whose verdict would let frames through. */
 const PRIORITY = 1;
 const HANDLE = 1;
+const NAME = "weir";
 const TCM_BYTES = 20;
 
 /** tcmsg: family u8, pad 3, ifindex i32, handle u32, parent u32, info u32 (priority << 16 | protocol, network order). */
@@ -85,16 +88,14 @@ export function addIngressDrop(index: number, device: string): IngressDrop {
     if (!(error instanceof SystemError) || error.errno !== EEXIST) throw error;
     made = false;
   }
-  if (!made && filters(index, CLSACT_INGRESS).some(isOurs)) return { ownQdisc: true, inherited: true };
-  const options = attribute(TCA_OPTIONS, [
-    attribute(TCA_BPF_OPS_LEN, u16(1)),
-    attribute(TCA_BPF_OPS, DROP_ALL),
-    attribute(TCA_BPF_NAME, text("weir")),
-    attribute(TCA_BPF_FLAGS, u32(TCA_BPF_FLAG_ACT_DIRECT)),
-  ]);
-  const body = concat([tcmsg(index, HANDLE, CLSACT_INGRESS, FILTER_INFO), attribute(TCA_KIND, text("bpf")), options]);
+  if (!made) {
+    const there = filters(index, CLSACT_INGRESS);
+    const program = there.some(({ name, handle, info }) => name === NAME && handle === HANDLE && info === FILTER_INFO);
+    if (program) putFilter(index, CLSACT_INGRESS, DROP_FILTER, what);
+    if (program || there.some(isOurs)) return { ownQdisc: true, inherited: true };
+  }
   try {
-    request(RTM_NEWTFILTER, NLM_F_CREATE, body, what);
+    putFilter(index, CLSACT_INGRESS, DROP_FILTER, what);
   } catch (error) {
     if (made) clsact(RTM_DELQDISC, 0, index, what);
     throw error;
@@ -102,23 +103,80 @@ export function addIngressDrop(index: number, device: string): IngressDrop {
   return { ownQdisc: made, inherited: false };
 }
 
+const DROP_FILTER = [attribute(TCA_BPF_OPS_LEN, u16(1)), attribute(TCA_BPF_OPS, DROP_ALL)];
+
+/** A filter in our place; the one that stands there is replaced in one step. */
+function putFilter(index: number, hook: number, program: readonly Uint8Array[], what: string): void {
+  const options = attribute(TCA_OPTIONS, [
+    ...program,
+    attribute(TCA_BPF_NAME, text(NAME)),
+    attribute(TCA_BPF_FLAGS, u32(TCA_BPF_FLAG_ACT_DIRECT)),
+  ]);
+  const body = concat([tcmsg(index, HANDLE, hook, FILTER_INFO), attribute(TCA_KIND, text("bpf")), options]);
+  request(RTM_NEWTFILTER, NLM_F_CREATE, body, what);
+}
+
+function removeFilter(index: number, hook: number, isQdiscOurs: boolean, what: string): void {
+  const kind = attribute(TCA_KIND, text("bpf"));
+  try {
+    request(RTM_DELTFILTER, 0, concat([tcmsg(index, HANDLE, hook, FILTER_INFO), kind]), what);
+    const others = [CLSACT_INGRESS, CLSACT_EGRESS].some((one) => filters(index, one).length > 0);
+    if (isQdiscOurs && !others) clsact(RTM_DELQDISC, 0, index, what);
+  } catch (error) {
+    if (!isGone(error)) throw error;
+  }
+}
+
+const isGone = (error: unknown): boolean =>
+  error instanceof SystemError && [ENOENT, EINVAL, ENODEV].includes(error.errno);
+
+/**
+ * Run an eBPF program (its descriptor) on the device's way in or out. Returns how it is taken away; what dropped
+ * everything there before does so again. The filter keeps the program when the process ends: the next `addIngressDrop`
+ * takes its place. Throws where somebody else's filter has it.
+ */
+export function addProgramFilter(
+  index: number,
+  device: string,
+  direction: "ingress" | "egress",
+  program: number,
+): () => void {
+  const what = `program on ${device} (tc ${direction} filter)`;
+  const hook = direction === "ingress" ? CLSACT_INGRESS : CLSACT_EGRESS;
+  let made = true;
+  try {
+    clsact(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, index, what);
+  } catch (error) {
+    if (!(error instanceof SystemError) || error.errno !== EEXIST) throw error;
+    made = false;
+  }
+  const there = filters(index, hook).find(({ info, handle }) => info === FILTER_INFO && handle === HANDLE);
+  if (there !== undefined && there.name !== NAME && !isOurs(there))
+    throw new Error(`${device}: somebody else's tc filter has priority ${PRIORITY}; write datapath: userspace`);
+  const dropped = there !== undefined && isOurs(there);
+  putFilter(index, hook, [attribute(TCA_BPF_FD, u32(program))], what);
+  return () => {
+    if (!dropped) return removeFilter(index, hook, made, what);
+    try {
+      putFilter(index, hook, DROP_FILTER, what);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+    }
+  };
+}
+
 /** Take the filter away, and the qdisc where it is our own and nobody else put a filter into it. A device that is gone is fine. */
 export function removeIngressDrop(index: number, device: string, { ownQdisc }: IngressDrop): void {
   const what = `give ${device} back to the host (tc ingress filter)`;
-  const kind = attribute(TCA_KIND, text("bpf"));
-  try {
-    request(RTM_DELTFILTER, 0, concat([tcmsg(index, HANDLE, CLSACT_INGRESS, FILTER_INFO), kind]), what);
-    const others = [CLSACT_INGRESS, CLSACT_EGRESS].some((hook) => filters(index, hook).length > 0);
-    if (ownQdisc && !others) clsact(RTM_DELQDISC, 0, index, what);
-  } catch (error) {
-    if (!(error instanceof SystemError) || ![ENOENT, EINVAL, ENODEV].includes(error.errno)) throw error;
-  }
+  removeFilter(index, CLSACT_INGRESS, ownQdisc, what);
 }
 
 interface Filter {
   readonly kind: string;
   readonly handle: number;
   readonly info: number;
+  /** Of an eBPF program; empty: it has none. */
+  readonly name: string;
   /** Instructions of classic BPF; undefined: it has none. */
   readonly ops: Uint8Array | undefined;
 }
@@ -136,12 +194,13 @@ function filters(index: number, hook: number): Filter[] {
     .map(({ body }) => {
       const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
       const attributes = parseAttributes(body.subarray(TCM_BYTES));
-      const options = attributes.get(TCA_OPTIONS);
+      const own = parseAttributes(attributes.get(TCA_OPTIONS) ?? new Uint8Array());
       return {
         kind: new TextDecoder().decode(attributes.get(TCA_KIND)?.subarray(0, -1)),
         handle: view.getUint32(8, true),
         info: view.getUint32(16, true),
-        ops: options && parseAttributes(options).get(TCA_BPF_OPS),
+        name: new TextDecoder().decode(own.get(TCA_BPF_NAME)?.subarray(0, -1)),
+        ops: own.get(TCA_BPF_OPS),
       };
     })
     .filter(({ handle }) => handle !== 0);

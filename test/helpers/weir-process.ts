@@ -8,6 +8,7 @@ import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
+import { KERNEL_PORT_TYPES } from "../../src/config/semantics.ts";
 import { projectRoot } from "./captures.ts";
 
 export const COMMAND = join(projectRoot, "dist/weir.js");
@@ -83,13 +84,14 @@ export function weirHome(t: TestContext): WeirHome {
 
 /**
  * WEIR_TEST_DATAPATH=kernel runs these tests on that datapath where their ports allow: bridges whose configuration says
- * nothing, with netdev ports only.
+ * nothing, with ports of its types only.
  */
 function onAskedDatapath(whole: object): object {
   const datapath = process.env.WEIR_TEST_DATAPATH;
   const { bridges } = whole as { bridges?: { ports?: { type: string }[] }[] };
   if (datapath === undefined || bridges === undefined) return whole;
-  const isFit = (ports: { type: string }[] = []): boolean => ports.every(({ type }) => type === "netdev");
+  const isFit = (ports: { type: string }[] = []): boolean =>
+    ports.every(({ type }) => KERNEL_PORT_TYPES.includes(type));
   return { ...whole, bridges: bridges.map((bridge) => (isFit(bridge.ports) ? { datapath, ...bridge } : bridge)) };
 }
 

@@ -3,9 +3,10 @@
  * device as src/ports/device does: waits for it, notices when it goes or another bridge takes it, gives it back.
  */
 import { type Claim, claimDevice } from "../../ports/device/claim.ts";
-import { deviceLosses, type Losses } from "../../ports/device/device-port.ts";
+import { deviceLosses, type DeviceOptions, type Losses } from "../../ports/device/device-port.ts";
 import { guard, readHostState } from "../../ports/device/guards.ts";
 import { findDevice, matchOf, type NetdevOptions, waitingFor } from "../../ports/netdev/index.ts";
+import { tapDevice, type TapPortOptions } from "../../ports/tap/index.ts";
 import type { PortState, PortStatus } from "../../ports/port.ts";
 import { type Attachment, attachProgram } from "../../sys/bpf-attach.ts";
 import { deleteElement, updateElement } from "../../sys/bpf-maps.ts";
@@ -24,6 +25,7 @@ import {
   PORT_WORDS,
 } from "./layout.ts";
 import type { KernelMaps } from "./maps.ts";
+import type { PortSpec } from "../datapath.ts";
 
 export interface KernelPort {
   /** Look at the device and follow it: a few times a second. */
@@ -35,6 +37,22 @@ export interface KernelPort {
   close(): void;
 }
 
+/** What device a port is for: src/ports/device. `outgoing`: frames that leave by it count too (observe mode). */
+type Place = Omit<DeviceOptions, "slots">;
+
+function placeOf({ type, name, options }: PortSpec, mode: "switch" | "observe"): Place {
+  if (type === "tap") return { ...tapDevice(options as TapPortOptions, name), mode, outgoing: false };
+  if (type !== "netdev") throw new Error(`the kernel datapath has no ports of type ${type}; write datapath: userspace`);
+  const netdev = options as NetdevOptions;
+  return {
+    find: () => findDevice(netdev),
+    waitingFor: waitingFor(matchOf(netdev)),
+    takeOver: netdev.takeOver,
+    mode,
+    outgoing: mode === "observe" && netdev.direction === "both",
+  };
+}
+
 function bytesOf(value: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(value).buffer);
 }
@@ -42,20 +60,20 @@ function bytesOf(value: number): Uint8Array {
 /** `socket`: any packet socket of the process; it holds the devices in promiscuous mode. Throws where guards refuse. */
 export function openKernelPort(
   maps: KernelMaps,
-  no: number,
-  options: NetdevOptions,
+  spec: PortSpec,
   socket: number,
   mode: "switch" | "observe" = "switch",
 ): KernelPort {
+  const { no } = spec;
+  const place = placeOf(spec, mode);
   const isSwitch = mode === "switch";
   const program = maps.object.program("ingress");
   const portOf = maps.object.map("port_of");
   const row = no * PORT_WORDS * 2;
-  const waiting = waitingFor(matchOf(options));
 
   let link: Link | undefined;
   let state: PortState = "absent";
-  let message: string | undefined = waiting;
+  let message: string | undefined = place.waitingFor;
   let claim: Claim | undefined;
   let attachments: Attachment[] = [];
   let attached = 0;
@@ -66,7 +84,7 @@ export function openKernelPort(
   const before: Losses = { nic: 0, tap: 0 };
 
   function refuse(found: Link): void {
-    const problem = isSwitch ? guard(found, readHostState(), options.takeOver) : undefined;
+    const problem = isSwitch ? guard(found, readHostState(), place.takeOver) : undefined;
     if (problem) throw new Error(problem);
     if (!found.ethernet) throw new Error(`${found.name} is not an Ethernet device`);
   }
@@ -97,8 +115,7 @@ export function openKernelPort(
     try {
       mark(found.index, no);
       attachments.push(attachProgram(program, found.index, found.name, "ingress"));
-      if (!isSwitch && options.direction === "both")
-        attachments.push(attachProgram(program, found.index, found.name, "egress"));
+      if (place.outgoing) attachments.push(attachProgram(program, found.index, found.name, "egress"));
       if (isSwitch) setPromiscuous(socket, found.index, true);
     } catch (error) {
       for (const attachment of attachments) attachment.detach();
@@ -153,23 +170,32 @@ export function openKernelPort(
   }
 
   function look(): void {
-    link = findDevice(options);
+    link = place.find();
     if (attached !== 0 && (link?.index !== attached || (isSwitch && link.master !== 0))) detach();
     if (link === undefined) {
       state = "absent";
-      message = waiting;
+      message = place.waitingFor;
       return;
     }
     if (attached === 0) attach(link);
     if (attached === 0) return;
     now = deviceLosses(link);
     state = link.running ? "up" : "down";
-    message = link.running ? undefined : link.up ? `${link.name} has no carrier` : `ip link set ${link.name} up`;
+    message = link.running
+      ? undefined
+      : link.up
+        ? (place.noCarrier ?? `${link.name} has no carrier`)
+        : `ip link set ${link.name} up`;
   }
 
-  link = findDevice(options);
-  if (link) refuse(link);
-  look();
+  try {
+    link = place.find();
+    if (link) refuse(link);
+    look();
+  } catch (error) {
+    place.onClose?.();
+    throw error;
+  }
   publish();
 
   return {
@@ -203,6 +229,7 @@ export function openKernelPort(
       maps.ports[row + P_FLAGS * 2] = 0;
       state = "absent";
       message = "closed";
+      place.onClose?.();
     },
   };
 }

@@ -5,7 +5,6 @@
 import { Worker } from "node:worker_threads";
 import { KEY_BYTES } from "../../flow/key.ts";
 import type { ActionBlock } from "../../pipeline/actions.ts";
-import type { NetdevOptions } from "../../ports/netdev/index.ts";
 import type { PortStatus } from "../../ports/port.ts";
 import * as C from "../../shm/counters.ts";
 import { releaseSlot } from "../../shm/memory.ts";
@@ -129,13 +128,10 @@ export class KernelDatapath implements Datapath {
 
   async addPort(spec: PortSpec): Promise<void> {
     const { no } = spec;
-    if (spec.type !== "netdev")
-      throw new Error(`the kernel datapath has no ports of type ${spec.type}; write datapath: userspace`);
     if (no < 1 || no >= MAX_PORTS) throw new RangeError(`port number ${no} is not in 1..${MAX_PORTS - 1}`);
     const other = new Uint8Array(Uint32Array.of((no << 16) | OTHER_VLAN).buffer);
     updateElement(this.maps.object.map("without_flow"), other, EMPTY_ROW, `port ${no}`);
-    const options = spec.options as NetdevOptions;
-    this.ports.set(no, openKernelPort(this.maps, no, options, this.uplink.fds[0]!, this.options.mode));
+    this.ports.set(no, openKernelPort(this.maps, spec, this.uplink.fds[0]!, this.options.mode));
     this.portsInUse = Math.max(this.portsInUse, no + 1);
   }
 
@@ -149,7 +145,8 @@ export class KernelDatapath implements Datapath {
     return this.ports.get(no)?.status();
   }
 
-  private follow(): void {
+  /** Look at the devices: by itself twice a second. */
+  follow(): void {
     for (const port of this.ports.values()) port.follow();
     this.uplink.findLost(this.portsInUse);
   }

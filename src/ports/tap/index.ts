@@ -19,40 +19,45 @@ const schema = z.strictObject({
 
 export type TapPortOptions = z.infer<typeof schema>;
 
+/** What a port on a tap follows: the tap, made where it is not there (any more), and taken away at the end. */
+export function tapDevice({ device: given, mtu, multiQueue, user, group }: TapPortOptions, name: string) {
+  const device = given ?? name;
+  const who = { ...(user === undefined ? {} : { user }), ...(group === undefined ? {} : { group }) };
+  let made = false;
+  let isClosed = false;
+
+  function find(): Link | undefined {
+    const found = findLink(device);
+    if (found && found.kind !== "tun")
+      throw new Error(`${device} exists and is no tap: name another device, or use type: netdev`);
+    if (found || isClosed) return found;
+    makeTap(device, { ...who, multiQueue });
+    made = true;
+    const link = findLink(device);
+    if (link) setLink(link, { up: true, mtu });
+    return link && findLink(device);
+  }
+
+  return {
+    find,
+    waitingFor: `waiting for tap ${device}`,
+    noCarrier: `no VM has opened ${device}`,
+    takeOver: false,
+    onClose() {
+      isClosed = true;
+      if (made && findLink(device)) removeTap(device, { multiQueue });
+    },
+  };
+}
+
 const type: PortType<TapPortOptions> = {
   schema,
-  open({ device: given, mtu, multiQueue, slots, user, group }, env) {
-    const device = given ?? env.name;
-    const who = { ...(user === undefined ? {} : { user }), ...(group === undefined ? {} : { group }) };
-    let made = false;
-    let isClosed = false;
-
-    /** The tap; made where it is not there (any more). */
-    function ensure(): Link | undefined {
-      const found = findLink(device);
-      if (found && found.kind !== "tun")
-        throw new Error(`${device} exists and is no tap: name another device, or use type: netdev`);
-      if (found || isClosed) return found;
-      makeTap(device, { ...who, multiQueue });
-      made = true;
-      const link = findLink(device);
-      if (link) setLink(link, { up: true, mtu });
-      return link && findLink(device);
-    }
-
-    return openDevicePort({
-      find: ensure,
-      waitingFor: `waiting for tap ${device}`,
-      noCarrier: `no VM has opened ${device}`,
+  open: (options, env) =>
+    openDevicePort({
+      ...tapDevice(options, env.name),
       mode: env.mode ?? "switch",
-      takeOver: false,
-      slots,
+      slots: options.slots,
       outgoing: false,
-      onClose() {
-        isClosed = true;
-        if (made && findLink(device)) removeTap(device, { multiQueue });
-      },
-    });
-  },
+    }),
 };
 export default type;
