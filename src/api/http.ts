@@ -46,9 +46,9 @@ function whole(response: ServerResponse, status: number, type: string, body: str
   response.end(response.req.method === "HEAD" ? undefined : bytes);
 }
 
-export function sendProblem(response: ServerResponse, problem: Problem, headers: Record<string, string> = {}): void {
+export function sendProblem(response: ServerResponse, problem: Problem): void {
   if (response.headersSent) return void response.destroy();
-  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+  for (const [name, value] of Object.entries(problem.headers)) response.setHeader(name, value);
   // The rest of a body that was refused is not read: the connection ends with the answer.
   if (!response.req.complete) response.setHeader("Connection", "close");
   whole(response, problem.status, "application/problem+json", JSON.stringify(problem.body()) + "\n");

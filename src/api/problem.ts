@@ -25,6 +25,7 @@ const TITLES: Readonly<Record<number, string>> = {
   413: "Content Too Large",
   415: "Unsupported Media Type",
   422: "Unprocessable Content",
+  429: "Too Many Requests",
   500: "Internal Server Error",
   501: "Not Implemented",
   503: "Service Unavailable",
@@ -33,12 +34,20 @@ const TITLES: Readonly<Record<number, string>> = {
 export class Problem extends Error {
   readonly status: number;
   readonly errors: readonly ProblemItem[];
+  /** Of the answer: Allow, Retry-After. */
+  readonly headers: Readonly<Record<string, string>>;
 
-  constructor(status: number, detail: string, errors: readonly ProblemItem[] = []) {
+  constructor(
+    status: number,
+    detail: string,
+    errors: readonly ProblemItem[] = [],
+    headers: Readonly<Record<string, string>> = {},
+  ) {
     super(detail);
     this.name = "Problem";
     this.status = status;
     this.errors = errors;
+    this.headers = headers;
   }
 
   body(): ProblemBody {

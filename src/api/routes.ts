@@ -20,6 +20,8 @@ export interface Call {
   readonly accept: string;
   /** Unix ms. */
   readonly nowMs: number;
+  /** A token for the key of a link; undefined: the key is none, or was used. */
+  redeem(key: string): { token: string; role: Role } | undefined;
   /** Aborted when the client is gone or the server closes. */
   readonly signal: AbortSignal;
 }
@@ -172,6 +174,13 @@ async function system(call: Call): Promise<Answer> {
   return { json: await call.view.system() };
 }
 
+function session(call: Call): Answer {
+  const body = object(call.body, ["key"]);
+  const given = call.redeem(typed<string>(body, "key", "string") ?? "");
+  if (given === undefined) throw new Problem(401, "that key is none, or its link was opened before: it is good once");
+  return { json: given };
+}
+
 /** `origin` is what the asking program says of itself: on the socket everybody is an operator. */
 async function putMirror(call: Call): Promise<Answer> {
   const { origin, startedBy, ...entry } = object(call.body, Object.keys(call.body ?? {}));
@@ -230,6 +239,10 @@ export const routes: readonly Route[] = [
   get("events", "what happened; ?follow=1 streams, ?kind=port,mac chooses", events),
   // It sends nothing and shows nobody's packets: whoever may look may ask.
   { ...write("POST", "trace", "why a frame goes where it goes; changes nothing", trace), role: "viewer" },
+  {
+    ...write("POST", "session", "a token for the key of a one-time link: its first use gets it", session),
+    role: "viewer",
+  },
   whole("mirrors", "mirror sessions: what they copy, where to, and their counters", "name", (view) => view.mirrors()),
   get("mirrors/{name}", "one mirror session", oneMirror),
   write("PUT", "mirrors/{name}", "start a mirror session; the body is a mirror entry of the configuration", putMirror),

@@ -25,6 +25,12 @@ export type Maybe<T> = T | Promise<T>;
 /** Who asks: an operator may change things, a viewer may look. */
 export type Role = "viewer" | "operator";
 
+export interface Credential {
+  readonly role: Role;
+  /** SHA-256 of the token that gives it; absent: none does. */
+  readonly hash?: Buffer;
+}
+
 export interface FlowQuery {
   /** In the filter language. */
   readonly where?: string;

@@ -7,6 +7,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { vlanSetText, type VlanConfig } from "../flow/attachment.ts";
+import { hostPort } from "../text/host-port.ts";
 import { DURATION, PERCENT, formatQuantity } from "../text/units.ts";
 import type { BridgeConfig, ExporterConfig, PortConfig, WeirConfig } from "./config.ts";
 
@@ -44,7 +45,7 @@ export interface Plan {
 }
 
 /** Fixed while the process runs: memory is of that size, sockets and state are there. */
-const AT_START = ["host.name", "host.stateDir", "api.socket", "api.listen", "flows.max"];
+const AT_START = ["host.name", "host.stateDir", "api.socket", "flows.max"];
 const BRIDGE_AT_START = ["datapath", "mode"];
 
 /** Keys as the file has them. */
@@ -223,6 +224,10 @@ function show(path: string, value: unknown): string {
   if (key === "vlan") return showVlan(value as VlanConfig);
   if (typeof value === "number" && /Timeout$|Aging$/.test(key)) return formatQuantity(value, DURATION);
   if (typeof value === "number" && key === "maxPerPort") return formatQuantity(value, PERCENT);
+  if (Array.isArray(value) && value.some((item) => typeof item === "object"))
+    return (value as { name?: string; host?: string; port?: number }[])
+      .map(({ name, host, port }) => name ?? (host === undefined ? "{ … }" : hostPort(host, port!)))
+      .join(",");
   if (Array.isArray(value))
     return value.every((item) => typeof item === "number") ? vlanSetText(value) : value.join(",") || "none";
   if (typeof value !== "object" || value === null) return String(value);

@@ -5,14 +5,21 @@
  * told how many, and gets a snapshot next.
  */
 import type { WebSocket } from "ws";
-import type { Role, SwitchView } from "../api/switch.ts";
+import type { Credential, Role, SwitchView } from "../api/switch.ts";
+
+/** Who may what, and who may no more. */
+export interface FeedAccess {
+  /** Who has this token; undefined: it is none. */
+  identify(token: string): Credential | undefined;
+  /** Tell when the role of a credential changes; undefined: it has none any more. Returns what ends the telling. */
+  hold(who: Credential, changed: (role: Role | undefined) => void): () => void;
+}
 
 export interface FeedOptions {
   readonly view: SwitchView;
   /** Unix ms. */
   readonly now: () => number;
-  /** The role that a token gives; undefined: it is none. */
-  readonly roleOf: (token: string) => Role | undefined;
+  readonly access: FeedAccess;
 }
 
 const MIN_INTERVAL_MS = 200;
@@ -38,6 +45,8 @@ type Parts = Map<string, string>;
 interface Client {
   readonly socket: WebSocket;
   role: Role;
+  /** Ends the watch on the token that gave the role. */
+  release: () => void;
   group: Group | undefined;
   sequence: number;
   /** Messages that it did not get, for it was slow. */
@@ -75,9 +84,18 @@ export class Feed {
   }
 
   /** Serve a client until it leaves. */
-  attach(socket: WebSocket, role: Role): void {
-    const client: Client = { socket, role, group: undefined, sequence: 0, missed: 0, needsSnapshot: true };
+  attach(socket: WebSocket, who: Credential): void {
+    const client: Client = {
+      socket,
+      role: who.role,
+      release: () => {},
+      group: undefined,
+      sequence: 0,
+      missed: 0,
+      needsSnapshot: true,
+    };
     this.clients.add(client);
+    this.watch(client, who);
     socket.on("message", (data, isBinary) => {
       if (isBinary) return socket.close(1003, "text messages only");
       this.hear(client, (data as Buffer).toString());
@@ -85,7 +103,23 @@ export class Feed {
     socket.on("error", () => socket.terminate());
     socket.on("close", () => {
       this.leave(client);
+      client.release();
       this.clients.delete(client);
+    });
+  }
+
+  /** From now on the client is who `who` is, for as long as that token is one. */
+  private watch(client: Client, who: Credential): void {
+    client.release();
+    client.role = who.role;
+    client.needsSnapshot = true;
+    client.release = this.options.access.hold(who, (role) => {
+      if (role === undefined) {
+        this.leave(client);
+        return client.socket.close(4401, "that token is none any more");
+      }
+      client.role = role;
+      client.needsSnapshot = true;
     });
   }
 
@@ -106,10 +140,9 @@ export class Feed {
     }
     if (message["type"] === "hello") {
       const { token } = message;
-      const role = typeof token === "string" ? this.options.roleOf(token) : undefined;
-      if (role === undefined) return client.socket.close(4401, "that token is none");
-      client.role = role;
-      client.needsSnapshot = true;
+      const who = typeof token === "string" ? this.options.access.identify(token) : undefined;
+      if (who === undefined) return client.socket.close(4401, "that token is none");
+      this.watch(client, who);
     } else if (message["type"] === "subscribe") {
       const asked = subscription(message);
       if (typeof asked === "string") return this.tell(client, { type: "error", message: asked });

@@ -8,6 +8,7 @@ import type { DemoOptions, Engine, ObserveOptions, ReplayOptions, RunOptions } f
 import type { HostDefaults } from "../config/host.ts";
 import type { LoadedConfig } from "../config/load.ts";
 import { exporterTypes, portTypes } from "../registry.gen.ts";
+import { hostPort } from "../text/host-port.ts";
 
 const registries = { exporterTypes, portTypes };
 
@@ -29,10 +30,10 @@ export function createEngine(env: EngineEnv): Engine {
     },
     async demo(options: DemoOptions, started) {
       const host = demoHost(env);
-      const operatorKey = randomBytes(12).toString("base64url");
+      const oneTimeKey = randomBytes(12).toString("base64url");
       try {
         const path = options.config ?? join(projectRoot(), "config", "demo.yaml");
-        return await runForeground(env, path, host, started, undefined, operatorKey);
+        return await runForeground(env, path, host, started, undefined, oneTimeKey);
       } finally {
         rmSync(host.stateDir, { recursive: true, force: true });
       }
@@ -82,7 +83,7 @@ async function runForeground(
   host: Partial<HostDefaults> | undefined,
   started: (api: string, page?: string) => void,
   name?: string,
-  operatorKey?: string,
+  oneTimeKey?: string,
 ): Promise<number> {
   const { loadConfig, loadText, thisHost } = await import("../config/load.ts");
   const { LiveSwitch } = await import("./live.ts");
@@ -94,8 +95,9 @@ async function runForeground(
   const path = name ?? source;
   const read = () =>
     name === undefined ? loadConfig(source, registries, defaults) : loadText(source, name, registries, defaults);
+  let ours = (): readonly string[] => [];
   // The demo gives way to whoever has its port.
-  const load = operatorKey === undefined ? read : async () => withFreePorts(await read());
+  const load = oneTimeKey === undefined ? read : async () => withFreePorts(await read(), ours());
 
   const live = await LiveSwitch.start({
     loaded: await load(),
@@ -105,13 +107,13 @@ async function runForeground(
     machineId: machineId(),
     log,
     load,
-    ...(operatorKey !== undefined && { operatorKey }),
+    ...(oneTimeKey !== undefined && { oneTimeKey }),
   });
+  ours = () => live.listening;
   const watchdog = notify.watchdogMs > 0 ? setInterval(() => notify("WATCHDOG=1"), notify.watchdogMs) : undefined;
   notify(`READY=1\nSTATUS=forwarding: ${live.summary}`);
   const [page] = live.listening;
-  const link =
-    page === undefined ? undefined : `http://${page}/${operatorKey === undefined ? "" : `#k=${operatorKey}`}`;
+  const link = page === undefined ? undefined : `http://${page}/${oneTimeKey === undefined ? "" : `#k=${oneTimeKey}`}`;
   started(live.socket === undefined ? "" : `unix:${live.socket}`, link);
 
   const stopped = new Promise<number>((resolve) => {
@@ -141,13 +143,13 @@ async function runForeground(
   return code;
 }
 
-/** Listening ports that are taken are replaced by the next free ones. */
-async function withFreePorts(loaded: LoadedConfig): Promise<LoadedConfig> {
+/** Listening ports that others have are replaced by the next free ones. */
+async function withFreePorts(loaded: LoadedConfig, ours: readonly string[]): Promise<LoadedConfig> {
   const { api } = loaded.config;
   const listen: { host: string; port: number }[] = [];
   for (const { host, port } of api.listen) {
     let free = port;
-    while (free < port + 20 && !(await isFree(host, free))) free++;
+    while (free < port + 20 && !ours.includes(hostPort(host, free)) && !(await isFree(host, free))) free++;
     listen.push({ host, port: free });
   }
   return { ...loaded, config: { ...loaded.config, api: { ...api, listen } } };

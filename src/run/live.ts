@@ -2,10 +2,8 @@
  * A running switch: bridges, exporters and API, and the clockwork of the control thread that drives them. The one place,
  * with the worker's loop, where real time enters.
  */
-import { createHash } from "node:crypto";
-import { arch, cpus, freemem, networkInterfaces, release, totalmem } from "node:os";
+import { release } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type ApiServer, startApi } from "../api/server.ts";
 import { liveView, type Running } from "../api/live.ts";
 import type { MirrorJson } from "../bridge/views/json.ts";
 import type { Breath } from "../bridge/views/flow-rates.ts";
@@ -18,11 +16,12 @@ import { SLOT_BYTES } from "../shm/slots.ts";
 import { MomentClock } from "../telemetry/clock.ts";
 import { DropTable } from "../telemetry/drops.ts";
 import { EventBus } from "../telemetry/events.ts";
-import type { HostInfo, MirrorInfo, PortInfo } from "../telemetry/exporter.ts";
+import type { MirrorInfo, PortInfo } from "../telemetry/exporter.ts";
 import { Hub } from "../telemetry/hub.ts";
 import { expandTemplates, loadPortTypes, type PortTypes, refusals, withAddedPorts } from "./effective.ts";
+import { agentAddress, datapathId, hostInfo } from "./host-info.ts";
 import type { Log } from "./log.ts";
-import { openWeb, type Web } from "./web.ts";
+import { type Trouble, Web } from "./web.ts";
 import { capturesDir, mirrorsApi } from "./mirrors.ts";
 import { Reloader } from "./reload.ts";
 import { createBridge, type RunningBridge } from "./running-bridge.ts";
@@ -41,8 +40,8 @@ export interface LiveOptions {
   readonly version: string;
   readonly machineId: string | undefined;
   readonly log: Log;
-  /** A token with the role operator that lives as long as this process (the demo's link). */
-  readonly operatorKey?: string;
+  /** The key of the demo's link: whoever opens it first is an operator. */
+  readonly oneTimeKey?: string;
   /** Read the configuration anew (reload). */
   readonly load: () => Promise<LoadedConfig>;
 }
@@ -76,7 +75,6 @@ export class LiveSwitch {
   private readonly reloader: Reloader;
   private readonly startedMs = unixNow();
   private fail: (error: Error) => void = () => {};
-  private api: ApiServer | undefined;
   private web: Web | undefined;
   private timer: NodeJS.Timeout | undefined;
   private soon: NodeJS.Immediate | undefined;
@@ -146,34 +144,21 @@ export class LiveSwitch {
     for (const bridge of config.bridges) await this.addBridge(bridge);
     for (const exporter of config.exporters)
       this.hub.addExporter(exporter, await registries.exporterTypes[exporter.type]!());
-    await this.startApi(config.api);
+    const { oneTimeKey } = this.options;
+    this.web = new Web({ view: liveView(this.running()), log, now: unixNow, oneTimeKey });
+    await this.web.start(config.api);
     this.turn();
     log("info", "forwarding", { bridges: [...this.bridges.keys()], config: this.options.path });
   }
 
-  private async startApi(api: ApiConfig): Promise<void> {
-    const { log, operatorKey } = this.options;
-    try {
-      const uid = process.getuid?.() ?? 0;
-      const view = liveView(this.running());
-      this.web = api.listen.length === 0 ? undefined : openWeb(api, view, operatorKey, unixNow);
-      const tcp = this.web?.tcp;
-      this.api = await startApi({ view, socket: api.socket, uid, now: unixNow, log, ...(tcp && { tcp }) });
-    } catch (error) {
-      const message = `the API did not start: ${(error as Error).message}`;
-      this.problems.set("api", message);
-      log("error", message);
-    }
-  }
-
   /** Addresses of the API on TCP. */
   get listening(): readonly string[] {
-    return this.api?.listen ?? [];
+    return this.web?.listening ?? [];
   }
 
-  /** Where the API is, undefined: it did not start. */
+  /** The API's socket; undefined: it is not open. */
   get socket(): string | undefined {
-    return this.api?.socket;
+    return this.web?.socket;
   }
 
   get summary(): string {
@@ -194,6 +179,10 @@ export class LiveSwitch {
   }
 
   // ---- what a reload changes ------------------------------------------------------------------------------------------
+
+  async configureApi(config: ApiConfig): Promise<Trouble[]> {
+    return (await this.web?.apply(config)) ?? [];
+  }
 
   /** Make and start a bridge. Returns its ports that could not be attached. */
   async addBridge(config: Parameters<typeof createBridge>[0]): Promise<{ port: string; message: string }[]> {
@@ -326,8 +315,7 @@ export class LiveSwitch {
     if (this.soon !== undefined) clearImmediate(this.soon);
     this.reloader.close();
     for (const { mirrors } of this.bridges.values()) await mirrors.close();
-    this.web?.close();
-    await this.api?.close();
+    await this.web?.close();
     for (const running of this.bridges.values()) await this.emptyBridge(running);
     await this.hub.flush(this.clock.now(), FLUSH_MS);
     await this.hub.close();
@@ -350,13 +338,13 @@ export class LiveSwitch {
       events: this.events,
       drops: this.drops,
       config: () => reloader.describe(),
-      problems: () => [...this.problems.values()],
+      problems: () => [...this.problems.values(), ...(this.web?.problems ?? [])],
       memory: () => {
         const { rss, heapUsed } = process.memoryUsage();
         const slots = [...this.bridges.values()].reduce((sum, { bridge }) => sum + bridge.datapath.slots.capacity, 0);
         return { rss, heapUsed, shared: slots * SLOT_BYTES };
       },
-      api: () => ({ ...(this.api !== undefined && { socket: this.api.socket }), listen: [...this.listening] }),
+      api: () => ({ ...(this.socket !== undefined && { socket: this.socket }), listen: [...this.listening] }),
       reload: (request) => reloader.reload(request),
       putPort: (name, entry) => reloader.putPort(name, entry),
       patchPort: (name, patch) => reloader.patchPort(name, patch),
@@ -371,28 +359,4 @@ function mirrorInfo(mirror: MirrorJson): MirrorInfo {
   const dropped = rateDropped + queueDropped + failed;
   const counts = { selected: matched, sent, sentBytes: bytesAfter, dropped };
   return { bridge, name, active: state === "running", ...counts, sinceMs: startedMs };
-}
-
-function hostInfo(name: string, id: string): HostInfo {
-  const processors = cpus();
-  return {
-    name,
-    id,
-    arch: arch(),
-    release: release(),
-    cpus: processors.length,
-    mhz: processors[0]?.speed ?? 0,
-    memory: () => ({ total: totalmem(), free: freemem() }),
-  };
-}
-
-/** 64 bits, as OpenFlow names a datapath: from the host's id and the bridge's name. */
-function datapathId(hostId: string, bridge: string): string {
-  return createHash("sha256").update(`${hostId}/${bridge}`).digest("hex").slice(0, 16);
-}
-
-/** The address that collectors know this host by: the first of its own, loopback where it has none. */
-function agentAddress(): string {
-  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  return all.find(({ family, internal }) => family === "IPv4" && !internal)?.address ?? "127.0.0.1";
 }

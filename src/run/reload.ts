@@ -132,6 +132,7 @@ export class Reloader {
       } catch (error) {
         failed.push({ path: `exporters.${change.name}`, message: (error as Error).message });
       }
+    failed.push(...(await live.configureApi(wanted.api)));
     live.hub.refresh();
     for (const { bridge } of live.bridges.values())
       if (!(await settled(bridge)))

@@ -8,11 +8,23 @@ export function useToken(value: string): void {
   sessionStorage.setItem("weir-token", value);
 }
 
+/** The key of a link for a token: a one-time key is good once, and the token lasts as long as this tab. */
+export async function redeem(key: string): Promise<void> {
+  const answer = await ask("session", "POST", { key }, undefined, false);
+  useToken(((await answer.json()) as { token: string }).token);
+}
+
 export const theToken = (): string | undefined => token;
 
-export async function ask(path: string, method = "GET", body?: unknown, signal?: AbortSignal): Promise<Response> {
+export async function ask(
+  path: string,
+  method = "GET",
+  body?: unknown,
+  signal?: AbortSignal,
+  withToken = true,
+): Promise<Response> {
   const headers: Record<string, string> = {};
-  if (token !== undefined) headers["authorization"] = `Bearer ${token}`;
+  if (withToken && token !== undefined) headers["authorization"] = `Bearer ${token}`;
   if (body !== undefined) headers["content-type"] = "application/json";
   const answer = await fetch(`/api/v1/${path}`, {
     method,

@@ -2,7 +2,7 @@
  * The feed: one websocket, a snapshot, then what changed, by sequence number. A gap, or silence, means connect anew; the
  * waits between attempts grow to 5 s. What the page shows meanwhile is what it last knew, and it says so.
  */
-import { theToken, useToken } from "./api.ts";
+import { redeem, theToken } from "./api.ts";
 import { changed, live, record, type Live } from "./store.ts";
 import { current, linkKey, onPlace } from "./url.ts";
 
@@ -49,6 +49,8 @@ const PARTS: readonly (keyof Parts)[] = [
   "mirrors",
 ];
 
+/** Why the link's key got nothing: shown for as long as the page is. */
+let refusedLink: string | undefined;
 let socket: WebSocket | undefined;
 let seq = 0;
 let wait = 250;
@@ -74,7 +76,9 @@ function receive(message: Message): void {
   wait = 250;
   live.atMs = message.atMs;
   if (message.role !== undefined) live.role = message.role;
-  if (message.type === "snapshot") delete live.error;
+  if (message.type === "snapshot")
+    if (refusedLink === undefined) delete live.error;
+    else live.error = refusedLink;
   if (!live.frozen)
     for (const part of PARTS) if (message[part] !== undefined) Object.assign(live, { [part]: message[part] });
   if (!live.frozen) record(message.atMs);
@@ -108,8 +112,11 @@ function open(): void {
   });
 }
 
-export function connect(): void {
-  if (linkKey !== undefined) useToken(linkKey);
+export async function connect(): Promise<void> {
+  if (linkKey !== undefined)
+    await redeem(linkKey).catch((error: Error) => {
+      refusedLink = error.message;
+    });
   let asked = "";
   onPlace(() => {
     const wanted = `${current().filter}\n${current().sort}`;

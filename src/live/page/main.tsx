@@ -54,4 +54,4 @@ document.documentElement.dataset["theme"] = preferred();
 const app = document.getElementById("app")!;
 app.textContent = "";
 render(<App />, app);
-connect();
+void connect();
