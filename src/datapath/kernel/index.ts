@@ -26,6 +26,7 @@ import {
 } from "../datapath.ts";
 import { monotonicNs } from "../userspace/clock.ts";
 import { type KernelPort, openKernelPort } from "./device.ts";
+import { forgetHint } from "./hints.ts";
 import { type Injector, openInjector } from "./inject.ts";
 import {
   P_HEADER,
@@ -195,6 +196,7 @@ export class KernelDatapath implements Datapath {
     slots.forEach((slot, n) => {
       const at = slot * SLOT_WORDS + SLOT_KEY;
       keys.set(new Uint8Array(u32.buffer, at * 4, KEY_BYTES), n * KEY_BYTES);
+      forgetHint(this.maps, slot, u32, at);
       Atomics.sub(counters, ((i32[at]! >>> 16) * C.COUNTERS_PER_PORT + C.C_FLOWS) * 2, 1);
     });
     deleteElements(this.maps.object.map("flows"), keys, KEY_BYTES, slots.length);

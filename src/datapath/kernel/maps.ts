@@ -13,11 +13,13 @@ import {
   BLOCK_WORDS,
   DIRECT_PORTS,
   FREE_LINE_WORDS,
+  HINT_WAYS,
   MASK_ROW_WORDS,
   MAX_BLOCKS,
   PORT_WORDS,
   SET_CPUS,
   SET_FREE_MASK,
+  SET_HINT_MASK,
   SET_MAX_FLOWS,
   SET_QUIET_HIGH,
   SET_QUIET_LOW,
@@ -25,6 +27,7 @@ import {
   STRIPE_WORDS,
   UP_WORDS,
 } from "./layout.ts";
+import { hintSets } from "./hints.ts";
 
 /** dist/weir.bpf.o: beside the bundle, or three folders above the compiled tests' modules. */
 export const OBJECT = new URL(
@@ -50,6 +53,7 @@ export interface KernelMaps {
   readonly ups: Int32Array;
   readonly settings: Int32Array;
   readonly masks: Int32Array;
+  readonly hints: Int32Array;
   readonly ruleTable: Int32Array;
   readonly blocks: Int32Array;
   readonly samples: RingBuffer;
@@ -71,6 +75,7 @@ export function openMaps(capacity: number): KernelMaps {
   const object = loadObject(fileURLToPath(OBJECT), {
     slots: capacity,
     flows: capacity,
+    hints: hintSets(capacity),
     free_slots: freeBytes / (FREE_LINE_WORDS * 4),
     stripes: MAX_PORTS * cpus,
   });
@@ -99,6 +104,7 @@ export function openMaps(capacity: number): KernelMaps {
       ports: words("ports", MAX_PORTS * PORT_WORDS * 2),
       ups: words("ups", MAX_PORTS * UP_WORDS * 2),
       settings: words("settings", SETTING_WORDS),
+      hints: words("hints", hintSets(capacity) * HINT_WAYS),
       masks: words("masks", 2 * MASK_SET_WORDS),
       ruleTable: words("rule_table", MAX_RULES * 2),
       blocks: words("blocks", MAX_BLOCKS * BLOCK_WORDS),
@@ -109,6 +115,7 @@ export function openMaps(capacity: number): KernelMaps {
     free.fill(capacity);
     maps.settings[SET_CPUS] = cpus;
     maps.settings[SET_FREE_MASK] = free.capacity - 1;
+    maps.settings[SET_HINT_MASK] = hintSets(capacity) - 1;
     maps.settings[SET_MAX_FLOWS] = -1;
     DROP_REASONS.forEach((reason, number) => {
       if (reason.class === "expected")

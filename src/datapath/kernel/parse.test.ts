@@ -1,4 +1,4 @@
-/** The programs' parser against parseKey: bpf_prog_test_run over real captures, and over frames cut and damaged. */
+/** The programs' parser and hash against parseKey and hashKey: bpf_prog_test_run over real captures, and over frames cut and damaged. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
@@ -19,15 +19,17 @@ import { KEY_WORDS } from "../../flow/key.ts";
 import { frameRunner, loadObject } from "../../sys/bpf.ts";
 import { mapMemory } from "../../sys/bpf-maps.ts";
 import { createCaptureBatch, openCaptureFile } from "../../wire/capture-file.ts";
+import { hashKey } from "./hints.ts";
 import { OBJECT } from "./maps.ts";
 
 /** Port number that `tell_key` puts into the key. */
 const PORT = 7;
-/** struct weir_told: the frame (key, length, beside, facts, …), whole. */
+/** struct weir_told: the frame (key, length, beside, facts, …), whole, hash. */
 const TOLD_BYTES = 136;
 const LENGTH = 20;
 const L3_BYTES = 22;
 const WHOLE = 32;
+const HASH = 33;
 /** What bpf_prog_test_run takes. */
 const SHORTEST = 14;
 const LONGEST = 3000;
@@ -66,8 +68,14 @@ function openParser(t: TestContext): Parser | undefined {
         facts[FACT_TCP_FLAGS]!,
         facts[FACT_FAULT]!,
         Number(whole),
+        hashKey(key, 0),
       ].join();
-      const theirs = [...words.subarray(0, KEY_WORDS), ...words.subarray(L3_BYTES, L3_BYTES + 5), words[WHOLE]].join();
+      const theirs = [
+        ...words.subarray(0, KEY_WORDS),
+        ...words.subarray(L3_BYTES, L3_BYTES + 5),
+        words[WHOLE],
+        words[HASH],
+      ].join();
       assert.equal(words[LENGTH], frame.length);
       return ours === theirs ? "" : `parseKey ${ours}\nprogram  ${theirs}\n${Buffer.from(frame).toString("hex")}`;
     },

@@ -32,6 +32,14 @@ struct weir_send {
 	__u32 block, sent, reason;
 };
 
+static __always_inline void unpack_output(__u32 target, __u32 operand, struct weir_output *output)
+{
+	output->port = target & 0xffff;
+	output->operation = target >> 16 & 0xff;
+	output->tci = operand & 0xffff;
+	output->tpid = operand >> 16;
+}
+
 static __always_inline void read_output(__u32 block, __u32 n, struct weir_output *output)
 {
 	__u32 word = ACTION_HEADER_WORDS + n * ACTION_OUTPUT_WORDS, at = block + word / BLOCK_WORDS;
@@ -41,12 +49,7 @@ static __always_inline void read_output(__u32 block, __u32 n, struct weir_output
 	if (!part)
 		return;
 	word &= BLOCK_WORDS - 2;
-	__u32 target = part->word[word], operand = part->word[word + 1];
-
-	output->port = target & 0xffff;
-	output->operation = target >> 16 & 0xff;
-	output->tci = operand & 0xffff;
-	output->tpid = operand >> 16;
+	unpack_output(part->word[word], part->word[word + 1], output);
 }
 
 /* TCI with the present bit that the frame leaves with; 0 = untagged. */
@@ -61,11 +64,13 @@ static __always_inline __u32 outgoing_tci(const struct weir_output *output, __u3
 	return in_tci;
 }
 
-/* May the frame leave by this output? 0, or a drop reason. A frame is too big by its payload: tags do not count. */
-static __always_inline __u32 judge(const struct weir_frame *frame, const struct weir_output *output)
+/*
+ * May the frame leave by this output, whose row is `entry`? 0, or a drop reason. A frame is too big by its payload: tags do
+ * not count.
+ */
+static __always_inline __u32 judge(const struct weir_frame *frame, const struct weir_output *output,
+				   const struct weir_port *entry)
 {
-	struct weir_port *entry = bpf_map_lookup_elem(&ports, &output->port);
-
 	if (!entry || !(entry->word[P_FLAGS] & PORT_UP))
 		return DROP_DEV_READY;
 	__u32 most = entry->word[P_MAX_FRAME], length = segment_length(frame);
@@ -99,37 +104,40 @@ static __always_inline long apply_tag(struct __sk_buff *skb, const struct weir_o
 	return 0;
 }
 
+/* The frame does not leave by `port`. */
+static __always_inline void count_failed(__u32 port, const struct weir_frame *frame)
+{
+	struct weir_counters *row = bpf_map_lookup_elem(&counters, &port);
+
+	if (row)
+		ADD(row, C_TX_FAILED, frame->packets);
+}
+
 /* Judge output n of a flood; its losses are counted on its port. */
 static long judge_one(__u32 n, struct weir_send *send)
 {
 	struct weir_output output;
 
 	read_output(send->block, n, &output);
-	__u32 reason = judge(send->frame, &output);
+	__u32 reason = judge(send->frame, &output, bpf_map_lookup_elem(&ports, &output.port));
 
 	if (reason == 0) {
 		send->sent++;
 		return 0;
 	}
-	struct weir_counters *row = bpf_map_lookup_elem(&counters, &output.port);
-
 	send->reason = reason;
-	if (row)
-		ADD(row, C_TX_FAILED, send->frame->packets);
+	count_failed(output.port, send->frame);
 	return 0;
 }
 
-/* May the frame leave by any output of the block? 0, or why it is refused by the last of them. */
+/* Of a flood: may the frame leave by any output of the block? 0, or why it is refused by the last of them. */
 __noinline __u32 judge_all(const struct weir_frame *frame, __u32 block, __u32 outputs)
 {
 	if (!frame)
 		return DROP_TX_FAILED;
 	struct weir_send send = { .frame = frame, .block = block, .reason = DROP_DEV_READY };
 
-	if (outputs == 1)
-		judge_one(0, &send);
-	else
-		bpf_loop(outputs, judge_one, &send, 0);
+	bpf_loop(outputs, judge_one, &send, 0);
 	return send.sent ? 0 : send.reason;
 }
 
@@ -142,7 +150,7 @@ static long clone_one(__u32 n, struct weir_send *send)
 	read_output(send->block, n, &output);
 	struct weir_port *entry = bpf_map_lookup_elem(&ports, &output.port);
 
-	if (!entry || judge(send->frame, &output))
+	if (!entry || judge(send->frame, &output, entry))
 		return 0;
 	__u32 ifindex = entry->word[P_IFINDEX];
 	__u16 proto = skb->vlan_proto, tci = skb->vlan_tci;
@@ -170,28 +178,27 @@ static __always_inline int for_peer(struct __sk_buff *skb, const struct weir_fra
 		return 1;
 	if (((__u64)word[KEY_ETH_DST] << 16 | word[KEY_ETH_DST_SRC] >> 16) != mac)
 		return 0;
-	return bpf_skb_change_type(skb, PACKET_HOST) == 0;
+	return skb->pkt_type == PACKET_HOST || bpf_skb_change_type(skb, PACKET_HOST) == 0;
 }
 
-/* Send to all outputs of the block that take it. Returns the program's verdict. */
+/* Of a flood: send to all outputs of the block that take it. Returns the program's verdict. */
 __noinline int send_all(struct __sk_buff *skb, const struct weir_frame *frame, __u32 block, __u32 outputs)
 {
 	if (!frame)
 		return TC_ACT_SHOT;
-	if (outputs != 1) {
-		struct weir_send send = { .skb = skb, .frame = frame, .block = block };
+	struct weir_send send = { .skb = skb, .frame = frame, .block = block };
 
-		bpf_loop(outputs, clone_one, &send, 0);
+	bpf_loop(outputs, clone_one, &send, 0);
+	return TC_ACT_SHOT;
+}
+
+/* Send by the only output, whose row is `entry`. Returns the program's verdict. */
+static __always_inline int send_one(struct __sk_buff *skb, const struct weir_frame *frame,
+				    const struct weir_output *output, const struct weir_port *entry)
+{
+	if (output->operation != TAG_KEEP && apply_tag(skb, output))
 		return TC_ACT_SHOT;
-	}
-	struct weir_output output;
-
-	read_output(block, 0, &output);
-	struct weir_port *entry = bpf_map_lookup_elem(&ports, &output.port);
-
-	if (!entry || apply_tag(skb, &output))
-		return TC_ACT_SHOT;
-	count_sent(output.port, frame, tag_shift(output.operation));
+	count_sent(output->port, frame, tag_shift(output->operation));
 	if (entry->word[P_FLAGS] & PORT_PEER && for_peer(skb, frame, entry->word[P_PEER_MAC]))
 		return bpf_redirect_peer(entry->word[P_IFINDEX], 0);
 	return bpf_redirect(entry->word[P_IFINDEX], 0);

@@ -43,14 +43,100 @@ static __always_inline __u32 pop_free(void)
 	return NO_SLOT;
 }
 
+/* Words that IPv4 leaves 0, as src/flow/parse.ts says of a key whose first word is IPv4's. */
+#define IS_IPV6_ONLY(n) ((n) > KEY_TYPE && (n) != KEY_IP_SRC && (n) != KEY_IP_DST && (n) != KEY_L4)
+
+/*
+ * All 20 words: where the first is equal and IPv4's, those that are 0 in both are equal unseen, and with them the slot's
+ * third cache line.
+ */
 static __always_inline int same_key(const struct weir_slot *slot, const struct weir_key *key)
 {
 	__u64 difference = 0;
 
 	/* In pairs: a slot's key stands on an 8-byte boundary, and so does a frame's. */
 	for (int n = 0; n < WEIR_KEY_WORDS / 2; n++)
-		difference |= ((const __u64 *)slot->key.word)[n] ^ ((const __u64 *)key->word)[n];
+		if (!IS_IPV6_ONLY(2 * n))
+			difference |= ((const __u64 *)slot->key.word)[n] ^ ((const __u64 *)key->word)[n];
+	if (difference || key->word[KEY_PORT] & KEY_IPV4)
+		return difference == 0;
+	for (int n = 0; n < WEIR_KEY_WORDS / 2; n++)
+		if (IS_IPV6_ONLY(2 * n))
+			difference |= ((const __u64 *)slot->key.word)[n] ^ ((const __u64 *)key->word)[n];
 	return difference == 0;
+}
+
+/*
+ * The key's hash, as hashKey of ../hints.ts: words times powers of an odd number, which the processor multiplies side by
+ * side, then mixed. Who makes flows that collide sends them by way of `flows`, whose hash has a secret.
+ */
+static __always_inline __u32 hash_key(const struct weir_key *key)
+{
+	__u32 sum = 0, factor = HASH_FACTOR;
+
+#pragma unroll
+	for (int n = 0; n < WEIR_KEY_WORDS; n++, factor *= HASH_FACTOR)
+		if (!IS_IPV6_ONLY(n))
+			sum += key->word[n] * factor;
+	if (!(key->word[KEY_PORT] & KEY_IPV4)) {
+		factor = HASH_FACTOR;
+#pragma unroll
+		for (int n = 0; n < WEIR_KEY_WORDS; n++, factor *= HASH_FACTOR)
+			if (IS_IPV6_ONLY(n))
+				sum += key->word[n] * factor;
+	}
+	sum ^= sum >> 15;
+	sum *= HASH_FACTOR;
+	return sum ^ sum >> 13;
+}
+
+#define HINT_SLOT 0xffffff
+/* Never 0, so that a hint never is. */
+#define HINT_TAG(hash) (((hash) & 0xff000000) | 0x01000000)
+
+static __always_inline struct weir_hints *hints_of(const struct weir_settings *settings, __u32 hash)
+{
+	__u32 set = hash & settings->word[SET_HINT_MASK];
+
+	return bpf_map_lookup_elem(&hints, &set);
+}
+
+/* The slot that a hint leads to, and its number; NULL: ask find_slot. */
+static __always_inline struct weir_slot *find_hinted(const struct weir_settings *settings, const struct weir_key *key,
+						     __u32 hash, __u32 *number)
+{
+	struct weir_hints *set = hints_of(settings, hash);
+
+	if (!set)
+		return NULL;
+	for (int n = 0; n < HINT_WAYS; n++) {
+		__u32 hint = *(volatile __u32 *)&set->way[n];
+
+		if ((hint & ~HINT_SLOT) != HINT_TAG(hash))
+			continue;
+		*number = hint & HINT_SLOT;
+		struct weir_slot *slot = bpf_map_lookup_elem(&slots, number);
+
+		return slot && same_key(slot, key) ? slot : NULL;
+	}
+	return NULL;
+}
+
+/*
+ * Once, by who made the slot, before it is LIVE: the sweeper, which takes the hint away with the key, cannot be earlier.
+ * A full set loses one of its hints; that flow is found by its key as before.
+ */
+static __always_inline void leave_hint(const struct weir_settings *settings, __u32 hash, __u32 number)
+{
+	struct weir_hints *set = hints_of(settings, hash);
+	__u32 hint = HINT_TAG(hash) | number;
+
+	if (!set)
+		return;
+	for (int n = 0; n < HINT_WAYS; n++)
+		if (__sync_val_compare_and_swap(&set->way[n], 0, hint) == 0)
+			return;
+	__sync_lock_test_and_set(&set->way[number & (HINT_WAYS - 1)], hint);
 }
 
 /*
@@ -102,6 +188,7 @@ __noinline __u32 create_slot(const struct weir_key *key, __u32 rule, __u32 gen, 
 	slot->rule = rule;
 	slot->rule_gen = gen;
 	if (bpf_map_update_elem(&flows, key, &index, BPF_NOEXIST) == 0) {
+		leave_hint(settings, hash_key(key), index);
 		/* LIVE only now: what the sweeper may retire can be found and unlinked by its key. */
 		__sync_lock_test_and_set(&slot->state, WEIR_LIVE);
 		__sync_fetch_and_add(&counters_of->word[C_FLOWS], 1);

@@ -66,6 +66,11 @@ struct weir_masks {
 	struct weir_mask row[MAX_MASKS];
 };
 
+/* Slots that a key's hash leads to: number, tag in the highest byte; 0 = none. ../hints.ts. */
+struct weir_hints {
+	__u32 way[HINT_WAYS];
+};
+
 struct weir_rule {
 	__u32 word[2];
 };
@@ -101,6 +106,7 @@ ARRAY(rule_table, struct weir_rule, MAX_RULES);
 ARRAY(blocks, struct weir_block, MAX_BLOCKS);
 ARRAY(direct_ports, __u64, DIRECT_PORTS);
 HASH(port_of, __u32, __u32, MAX_PORTS);
+ARRAY(hints, struct weir_hints, 1);
 HASH(flows, struct weir_key, __u32, 1);
 HASH(rules, struct weir_key, __u32, MAX_RULES);
 HASH(without_flow, __u32, struct weir_without_flow, 4096);

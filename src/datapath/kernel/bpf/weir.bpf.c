@@ -93,9 +93,14 @@ static __always_inline int decide(struct __sk_buff *skb, struct weir_frame *fram
 				  struct weir_port *entry, struct weir_counters *row, struct weir_stripe *stripe)
 {
 	struct weir_rule *rule = NULL;
-	__u32 index = 0, why = 0, number = find_slot(&frame->key, &why);
-	/* NO_SLOT is beyond the array: no slot then. */
-	struct weir_slot *slot = bpf_map_lookup_elem(&slots, &number);
+	__u32 index = 0, why = 0, number = NO_SLOT;
+	struct weir_slot *slot = find_hinted(settings, &frame->key, hash_key(&frame->key), &number);
+
+	if (!slot) {
+		number = find_slot(&frame->key, &why);
+		/* NO_SLOT is beyond the array: no slot then. */
+		slot = bpf_map_lookup_elem(&slots, &number);
+	}
 
 	if (slot) {
 		index = slot->rule;
@@ -133,17 +138,25 @@ static __always_inline int decide(struct __sk_buff *skb, struct weir_frame *fram
 		return TC_ACT_SHOT;
 	__u32 what = first->word[0] & 0xff, outputs = first->word[0] >> 8 & 0xffff;
 	struct weir_outcome outcome = { .disposition = what, .slot = NO_SLOT, .gen = NO_SLOT };
+	struct weir_output output = {};
+	struct weir_port *out = NULL;
 
 	if (what == DROPPED) {
 		outcome.reason = first->word[1];
 	} else if (what == FORWARDED) {
-		struct weir_output output;
-
-		outcome.reason = judge_all(frame, block, outputs);
+		/* The first output stands in the block's first part. */
+		unpack_output(first->word[ACTION_HEADER_WORDS], first->word[ACTION_HEADER_WORDS + 1], &output);
+		if (outputs == 1) {
+			out = bpf_map_lookup_elem(&ports, &output.port);
+			outcome.reason = judge(frame, &output, out);
+			if (outcome.reason)
+				count_failed(output.port, frame);
+		} else {
+			outcome.reason = judge_all(frame, block, outputs);
+		}
 		if (outcome.reason) {
 			outcome.disposition = DROPPED;
 		} else if (entry->word[P_RATE]) {
-			read_output(block, 0, &output);
 			outcome.outputs = outputs;
 			outcome.output_port = output.port;
 			outcome.out_tci = outgoing_tci(&output, frame->key.word[KEY_VLAN] >> 16);
@@ -165,7 +178,7 @@ static __always_inline int decide(struct __sk_buff *skb, struct weir_frame *fram
 		return TCX_NEXT;
 	if (outcome.disposition != FORWARDED)
 		return TC_ACT_SHOT;
-	return send_all(skb, frame, block, outputs);
+	return out ? send_one(skb, frame, &output, out) : send_all(skb, frame, block, outputs);
 }
 
 /* 0 = none. Devices have small numbers, mostly. */
@@ -241,10 +254,10 @@ int resume(struct __sk_buff *skb)
 	return decide(skb, &frame, settings, entry, row, stripe);
 }
 
-/* For tests: the key and facts of the frame that bpf_prog_test_run gives it. */
+/* For tests: the key and facts of the frame that bpf_prog_test_run gives it, and the key's hash. */
 struct weir_told {
 	struct weir_frame frame;
-	__u32 whole;
+	__u32 whole, hash;
 };
 
 ARRAY(told, struct weir_told, 1);
@@ -261,6 +274,7 @@ int tell_key(struct __sk_buff *skb)
 	out->whole = parse_frame(skb, &frame, 7);
 	measure(skb, &frame);
 	out->frame = frame;
+	out->hash = hash_key(&frame.key);
 	return 0;
 }
 
