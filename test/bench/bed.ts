@@ -43,6 +43,14 @@ const RECEIVER_DEVICE = "eb";
 /** Classic BPF: Ethertype 0x0800 and protocol 17 → TC_ACT_SHOT, else TC_ACT_UNSPEC (go on). */
 const DROP_UDP = "6,40 0 0 12,21 0 3 2048,48 0 0 23,21 0 1 17,6 0 0 2,6 0 0 4294967295";
 
+/** Frames that a device in a namespace has received. */
+export function receivedBy(space: string, device: string): number {
+  const [link] = JSON.parse(ip(`-n ${space} -s -j link show dev ${device}`)) as [
+    { stats64: { rx: { packets: number } } },
+  ];
+  return link.stats64.rx.packets;
+}
+
 const beds = new Set<Bed>();
 
 /** Take everything away: for the signal that ends a run. */
@@ -139,11 +147,8 @@ export class Bed {
   }
 
   /** Frames that the receiver's device has received. */
-  private received(lane: Lane): number {
-    const [link] = JSON.parse(ip(`-n ${lane.receiver} -s -j link show dev ${RECEIVER_DEVICE}`)) as [
-      { stats64: { rx: { packets: number } } },
-    ];
-    return link.stats64.rx.packets;
+  received(lane: Lane): number {
+    return receivedBy(lane.receiver, RECEIVER_DEVICE);
   }
 
   /** Frames a second that reach the receiver while the sender sends as fast as it can, after a short run-in. */
@@ -158,15 +163,26 @@ export class Bed {
     return (after - before) / (Number(to - from) / 1e9);
   }
 
-  /** Frames as fast as the sender can. Once it has begun this process only waits: it may measure something else. */
-  async flood(lane: Lane, flows: number, seconds: number): Promise<void> {
-    const mac = ip(`-n ${lane.receiver} -j link show dev ${RECEIVER_DEVICE}`);
+  /**
+   * Frames as fast as the sender can, or `pps` a second; `back`: from the receiver to the sender. Resolves with the number
+   * of frames sent. Once it has begun this process only waits: it may measure something else.
+   */
+  async flood(lane: Lane, flows: number, seconds: number, { pps = 0, back = false } = {}): Promise<number> {
+    const [a, b] = [
+      { space: lane.sender, device: SENDER_DEVICE },
+      { space: lane.receiver, device: RECEIVER_DEVICE },
+    ];
+    const [from, to] = back ? [b, a] : [a, b];
+    const mac = ip(`-n ${to.space} -j link show dev ${to.device}`);
     const { address } = (JSON.parse(mac) as [{ address: string }])[0];
-    const args = ["send", SENDER_DEVICE, address, String(flows), String(seconds)];
-    const child = spawn("ip", ["netns", "exec", lane.sender, this.load, ...args], { env: { ...process.env, PATH } });
+    const args = ["send", from.device, address, String(flows), String(seconds), String(pps)];
+    const child = spawn("ip", ["netns", "exec", from.space, this.load, ...args], { env: { ...process.env, PATH } });
     this.children.push(child);
-    const code = await new Promise<number | null>((resolve) => child.on("exit", resolve));
-    if (code !== 0) throw new Error(`the sender failed in ${lane.sender}`);
+    let said = "";
+    child.stdout.on("data", (chunk) => (said += String(chunk)));
+    const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+    if (code !== 0) throw new Error(`the sender failed in ${from.space}`);
+    return Number(said);
   }
 
   /** bit/s of one iperf3 stream from sender to receiver, as the receiver counted; 0: no connection. */

@@ -2,8 +2,9 @@
  * The load of the benchmark bed, in C so that it never is the bottleneck. Compiled into a temporary folder when the
  * benchmark runs.
  *
- *   load send DEVICE DSTMAC FLOWS SECONDS    60-byte UDP frames as fast as AF_PACKET takes them (sendmmsg, queueing
- *                                            discipline bypassed); FLOWS flows, told apart by source and destination port
+ *   load send DEVICE DSTMAC FLOWS SECONDS [PPS]  60-byte UDP frames as fast as AF_PACKET takes them (sendmmsg, queueing
+ *                                            discipline bypassed), or PPS a second; FLOWS flows, told apart by source and
+ *                                            destination port
  *   load sink PORT                           a UDP collector that never reads: its queue fills and the kernel drops
  *
  * Prints the number of frames sent. Exit 1 with a message on stderr.
@@ -66,7 +67,7 @@ static void fill(uint8_t *frame, const uint8_t *dst, const uint8_t *src)
 	frame[UDP + 5] = 26;
 }
 
-static int send_frames(const char *device, const char *mac, unsigned flows, double seconds)
+static int send_frames(const char *device, const char *mac, unsigned flows, double seconds, double pps)
 {
 	uint8_t dst[6];
 	if (sscanf(mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", dst, dst + 1, dst + 2, dst + 3, dst + 4, dst + 5) != 6) {
@@ -97,8 +98,16 @@ static int send_frames(const char *device, const char *mac, unsigned flows, doub
 	}
 	uint64_t sent = 0;
 	unsigned flow = 0;
-	for (double end = now() + seconds; now() < end;) {
-		for (int n = 0; n < BATCH; n++) {
+	/* A paced sender wakes a thousand times a second at most. */
+	int batch = pps == 0 || pps > 1000 * BATCH ? BATCH : pps < 1000 ? 1 : pps / 1000;
+	double start = now();
+	for (double end = start + seconds; now() < end;) {
+		double ahead = pps == 0 ? 0 : sent / pps - (now() - start);
+		if (ahead > 0) {
+			usleep(ahead * 1e6);
+			continue;
+		}
+		for (int n = 0; n < batch; n++) {
 			unsigned from = 1024 + flow % 60000, into = 5000 + flow / 60000;
 			frames[n][UDP] = from >> 8;
 			frames[n][UDP + 1] = from;
@@ -107,7 +116,7 @@ static int send_frames(const char *device, const char *mac, unsigned flows, doub
 			if (++flow >= flows)
 				flow = 0;
 		}
-		int done = sendmmsg(fd, messages, BATCH, 0);
+		int done = sendmmsg(fd, messages, batch, 0);
 		if (done < 0 && errno != ENOBUFS && errno != EAGAIN)
 			die("sendmmsg");
 		if (done > 0)
@@ -130,10 +139,10 @@ static void sink(int port)
 
 int main(int argc, char **argv)
 {
-	if (argc == 6 && !strcmp(argv[1], "send"))
-		return send_frames(argv[2], argv[3], atoi(argv[4]), atof(argv[5]));
+	if ((argc == 6 || argc == 7) && !strcmp(argv[1], "send"))
+		return send_frames(argv[2], argv[3], atoi(argv[4]), atof(argv[5]), argc == 7 ? atof(argv[6]) : 0);
 	if (argc == 3 && !strcmp(argv[1], "sink"))
 		sink(atoi(argv[2]));
-	fprintf(stderr, "usage: load send DEVICE DSTMAC FLOWS SECONDS | load sink PORT\n");
+	fprintf(stderr, "usage: load send DEVICE DSTMAC FLOWS SECONDS [PPS] | load sink PORT\n");
 	return 2;
 }

@@ -4,13 +4,13 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { RecordLog } from "../../src/shm/log.ts";
 import { attach, createFlowMemory } from "../../src/shm/memory.ts";
 import { createFlow, hit, splitHigh, splitLow } from "../../src/flow/count.ts";
 import { Outcomes } from "../../src/flow/outcomes.ts";
 import { Sweeper } from "../../src/flow/sweep.ts";
+import { get } from "./ask.ts";
 import { Bed } from "./bed.ts";
 import { weirServer } from "./peers.ts";
 import { median, put, value, type Result } from "./table.ts";
@@ -20,21 +20,6 @@ const FLOWS = 1_000_000;
 const CAPACITY = 1 << 20;
 const SECOND = 1e9;
 const LOOKS = 6;
-
-/** GET of the API's socket: its answer and how long it took, ms. */
-function get(socketPath: string, path: string): Promise<{ body: string; ms: number }> {
-  const from = process.hrtime.bigint();
-  return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path, agent: false }, (answer) => {
-      let body = "";
-      answer.setEncoding("utf8");
-      answer.on("data", (chunk: string) => (body += chunk));
-      answer.on("end", () => resolve({ body, ms: Number(process.hrtime.bigint() - from) / 1e6 }));
-    });
-    asked.on("error", reject);
-    asked.end();
-  });
-}
 
 /** Time of one look at every slot of a full table, ms. */
 function sweepOnce(): number {

@@ -80,6 +80,8 @@ export interface WeirOptions {
   readonly span?: boolean;
   /** The configuration's `flows`. */
   readonly flows?: string;
+  /** 1 frame in so many. */
+  readonly sampling?: number;
   /** File that its control thread's delays go to (loop-delay.ts). */
   readonly loopDelay?: string;
 }
@@ -106,6 +108,7 @@ export async function weirServer(bed: Bed, short: string, options: WeirOptions =
     "bridges:",
     "  - name: weir0",
     `    datapath: ${options.datapath ?? "userspace"}`,
+    ...(options.sampling === undefined ? [] : [`    sampling: { rate: ${options.sampling} }`]),
     "    ports:",
     ...lane.devices.map(port),
     ...(options.span ? [port("mon0"), "    mirrors:", SPAN] : []),

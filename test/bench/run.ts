@@ -12,6 +12,7 @@ import { closeBeds } from "./bed.ts";
 import { frames } from "./p5-frames.ts";
 import { tcp } from "./p6-tcp.ts";
 import { captureFiles } from "./p7-captures.ts";
+import { newFlows } from "./p9-storm.ts";
 import { held } from "./p10-held.ts";
 import { mirror } from "./p11-mirror.ts";
 import { engine } from "./p12-engine.ts";
@@ -28,6 +29,7 @@ const BED = ["gcc", "ip", "tc", "ping", "ovs-vswitchd", "ovsdb-server", "ovs-vsc
 const PARTS: readonly Part[] = [
   { name: "frames", run: frames, needs: BED },
   { name: "tcp", run: tcp, needs: [...BED, "iperf3"] },
+  { name: "storm", run: newFlows, needs: ["gcc", "ip", "tc", "ping"] },
   { name: "held", run: held, needs: ["gcc", "ip", "tc", "ping"] },
   { name: "mirror", run: mirror, needs: ["gcc", "ip", "tc", "ping"] },
   { name: "engine", run: engine, needs: [] },
