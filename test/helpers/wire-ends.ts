@@ -8,7 +8,7 @@ import { bindRings, closeRings, openRings, receiveBatch, ringsBytes, ringSizes }
 import { bindSender, closeSender, enqueue, flushSender, openSender, SEND_BYTES } from "../../src/ports/device/send.ts";
 import { createBatch } from "../../src/ports/port.ts";
 import { check } from "../../src/sys/libc.ts";
-import { findLink } from "../../src/sys/links.ts";
+import { findLink, setIpv6Disabled } from "../../src/sys/links.ts";
 import { allocate, release, roundToPages } from "../../src/sys/memory.ts";
 import { loadLibrary } from "../../src/sys/native.ts";
 import { sh } from "./netns.ts";
@@ -49,9 +49,9 @@ export interface WireEnds {
 const SLOTS = 4096;
 const MTU = 1500;
 
-function openEnd(device: string, inside: string): WireEnd & { close(): void } {
+function openEnd(device: string, inside: string, slots: number): WireEnd & { close(): void } {
   const link = findLink(inside)!;
-  const sizes = ringSizes(MTU, SLOTS);
+  const sizes = ringSizes(MTU, slots);
   const sendAt = roundToPages(ringsBytes(sizes));
   const region = allocate(sendAt + SEND_BYTES);
   const rings = openRings(region, sizes, true);
@@ -82,29 +82,39 @@ function openEnd(device: string, inside: string): WireEnd & { close(): void } {
 
 let serial = 0;
 
-/** `count` pairs, the inner ends e1 … in one namespace. Everything goes with `close` or with the process. */
-export function wireEnds(count: number): WireEnds {
+/** ip(8) for many at once: a process each takes longer than what it does. */
+function ipBatch(commands: readonly string[], ...options: string[]): void {
+  const done = spawnSync("ip", [...options, "-batch", "-"], { input: commands.join("\n"), encoding: "utf8" });
+  if (done.status !== 0) throw new Error(`ip -batch: ${done.error?.message ?? done.stderr.trim()}`);
+}
+
+/**
+ * `count` pairs, the inner ends e1 … in one namespace; `slots` frames wait at each. Everything goes with `close` or with the
+ * process.
+ */
+export function wireEnds(count: number, slots = SLOTS): WireEnds {
   const group = `${process.pid.toString(36)}${(serial++).toString(36)}`;
   const namespace = `weir-wire-${group}`;
   const opened: (WireEnd & { close(): void })[] = [];
+  const devices = Array.from({ length: count }, (_, n) => `we${group}x${n + 1}`);
   const close = (): void => {
     process.off("exit", close);
     for (const end of opened.splice(0)) end.close();
-    for (let n = 1; n <= count; n++) spawnSync("ip", ["link", "del", `we${group}${n}`]);
+    const input = devices.map((device) => `link del ${device}`).join("\n");
+    spawnSync("ip", ["-force", "-batch", "-"], { input });
     spawnSync("ip", ["netns", "del", namespace]);
   };
   process.once("exit", close);
   try {
     sh("ip", "netns", "add", namespace);
     sh("ip", "netns", "exec", namespace, "sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1");
-    for (let n = 1; n <= count; n++) {
-      const device = `we${group}${n}`;
-      sh("ip", "link", "add", device, "type", "veth", "peer", "name", `e${n}`, "netns", namespace);
-      sh("sysctl", "-qw", `net.ipv6.conf.${device}.disable_ipv6=1`);
-      sh("ip", "-n", namespace, "link", "set", `e${n}`, "up");
-      sh("ip", "link", "set", device, "up");
-      opened.push(inNamespace(namespace, () => openEnd(device, `e${n}`)));
-    }
+    ipBatch(devices.map((device, n) => `link add ${device} type veth peer name e${n + 1} netns ${namespace}`));
+    for (const device of devices) setIpv6Disabled(device, true);
+    const up = (names: readonly string[]): string[] => names.map((name) => `link set ${name} up`);
+    ipBatch(up(devices.map((_, n) => `e${n + 1}`)), "-n", namespace);
+    ipBatch(up(devices));
+    for (const [n, device] of devices.entries())
+      opened.push(inNamespace(namespace, () => openEnd(device, `e${n + 1}`, slots)));
   } catch (error) {
     close();
     throw error;
