@@ -166,6 +166,9 @@ test("unattributed frames: a row a port and VLAN, then one a port; nothing is lo
     rows.find((row) => row.port === 1 && row.vlan === 0),
     { port: 1, vlan: 0, packets: 6, bytes: 70, l3Bytes: 56 },
   );
+  const before = rows.find((row) => row.port === 2 && row.vlan === OTHER_VLAN)!.packets;
+  table.add(2, OTHER_VLAN, 3, 3, 3);
+  assert.equal(table.read().find((row) => row.port === 2 && row.vlan === OTHER_VLAN)?.packets, before + 3);
 });
 
 test("cursors: a write that stops anywhere leaves the one before it", () => {

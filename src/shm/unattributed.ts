@@ -57,7 +57,7 @@ export class UnattributedTable {
     return new UnattributedTable(buffer);
   }
 
-  /** Writer: count frames of `port` (below `ports`) on `vlan` (0..4095). */
+  /** Writer: count frames of `port` (below `ports`) on `vlan` (0..4095, OTHER_VLAN where nobody knows). */
   add(port: number, vlan: number, packets: number, bytes: number, l3Bytes: number): void {
     const at = this.rowOf(port, vlan) * VALUES;
     const values = this.values;
@@ -67,6 +67,7 @@ export class UnattributedTable {
   }
 
   private rowOf(port: number, vlan: number): number {
+    if (vlan === OTHER_VLAN) return this.rows + port;
     const key = ((port << 12) | vlan) + 1;
     const mask = this.rows - 1;
     let row = (Math.imul(key, 0x9e3779b1) >>> 16) & mask;

@@ -44,6 +44,7 @@ const BATCH = 256;
 const MISS_WORDS = 1 << 16;
 const TAG_BYTES = 4;
 const MACS_BYTES = 12;
+const STANDS_FOR = 4;
 
 export class Uplink {
   readonly veth: PrivateVeth;
@@ -64,6 +65,8 @@ export class Uplink {
   private readonly ended = new Float64Array(MAX_PORTS * 2);
   private readonly waiting = new Float64Array(MAX_PORTS * 2);
   private readonly before = new Float64Array(MAX_PORTS * 2);
+  /** Calls of findLost since that changed. */
+  private readonly standing = new Uint8Array(MAX_PORTS);
   private readonly noticeWindow = new Float64Array(MAX_PORTS);
   private readonly noticeCount = new Float64Array(MAX_PORTS);
 
@@ -149,11 +152,13 @@ export class Uplink {
   }
 
   /**
-   * Frames that a queue of the kernel's lost on their way: still outstanding, not waiting here, and unchanged since the
-   * last call (some hundred milliseconds ago). They are refused by now.
+   * Frames that a queue of the kernel's lost on their way: still outstanding, not waiting here, and unchanged since so many
+   * calls (some hundred milliseconds apart) that no busy host explains it: one that came after all would count twice. They
+   * are refused by now.
    */
   findLost(ports: number): void {
     let isQuiet = true;
+    this.drain();
     for (let port = 1; port < ports; port++) {
       const packets = this.pendingOf(port, 0) - this.waiting[port * 2]!;
       const bytes = this.pendingOf(port, 1) - this.waiting[port * 2 + 1]!;
@@ -161,7 +166,10 @@ export class Uplink {
       this.before[port * 2] = packets;
       this.before[port * 2 + 1] = bytes;
       if (packets > 0 && !isSame) isQuiet = false;
-      if (packets <= 0 || !isSame) continue;
+      this.standing[port] = packets > 0 && isSame ? this.standing[port]! + 1 : 0;
+      if (packets > 0 && isSame && this.standing[port]! < STANDS_FOR) isQuiet = false;
+      if (this.standing[port]! < STANDS_FOR) continue;
+      this.standing[port] = 0;
       this.countRefused(port, OTHER_VLAN, packets, bytes, 0, DROP_CPU_BACKLOG);
     }
     const { settings } = this.maps;
