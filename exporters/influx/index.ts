@@ -28,7 +28,7 @@ import type {
 } from "../../src/telemetry/exporter.ts";
 import { createDatabase } from "./control.ts";
 import { point } from "./line.ts";
-import { datapathRow, dropRows, exporterRow, mirrorRow, portRow, tenantRow, type Fields } from "./rows.ts";
+import { datapathRow, dropRows, exporterRow, mirrorRow, portRow, TenantSums, type Fields } from "./rows.ts";
 import { TOP_DIMENSIONS, type MeasurementName } from "./schema.ts";
 import { Top } from "./top.ts";
 import { Writer, type Dialect } from "./writer.ts";
@@ -88,8 +88,9 @@ class Influx implements Exporter {
   private readonly taken = new Map<string, number>();
   /** Rows of ports that are gone, as last written. */
   private readonly last = new Map<string, string>();
-  /** Series that began in this process. */
+  /** What has rows of this process, whoever owns it. */
   private readonly begun = new Set<string>();
+  private readonly tenants = new Map<string, TenantSums>();
   private hostTold = -1;
   private topTold = -1;
   private recordCount = 0;
@@ -111,7 +112,8 @@ class Influx implements Exporter {
     this.snapshots.set(bridge, snapshot);
     const { interval } = this.options;
     const turn = Math.floor(now.unixMs / interval);
-    if (this.told.get(bridge) === turn) return;
+    // The row of a time before the counters began would be one of the process before this, or over it.
+    if (this.told.get(bridge) === turn || turn * interval < this.since(now)) return;
     this.tell(snapshot, bridge, turn * interval, now);
     this.told.set(bridge, turn);
     if (this.hostTold === turn) return;
@@ -190,7 +192,9 @@ class Influx implements Exporter {
       for (const { packets, ...why } of dropRows(port, snapshot))
         row("weir_drop", { ...tags, ...why }, { packets, since });
     }
-    for (const [tenant, its] of owners) row("weir_tenant", { tenant }, tenantRow(its, snapshot, since));
+    const sums = this.tenants.get(bridge) ?? new TenantSums();
+    this.tenants.set(bridge, sums);
+    for (const [tenant, its] of owners) row("weir_tenant", { tenant }, sums.row(tenant, its, snapshot, since));
     row("weir_datapath", {}, datapathRow(ports, snapshot, env.bridge?.(bridge)?.masks, since));
     for (const mirror of env.mirrors?.() ?? [])
       if (mirror.bridge === bridge) row("weir_mirror", { session: mirror.name }, mirrorRow(mirror));
@@ -251,8 +255,9 @@ class Influx implements Exporter {
   }
 
   /**
-   * One row. A series of counters that begins while we look has a row of zeros an interval before, so that differences
-   * add up to the counters; one whose beginning we did not see has none, so that they draw no spike.
+   * One row. What begins while we look has a row of zeros before it, so that differences add up to the counters; that whose
+   * beginning we did not see has none, and so has a port that only changed its owner, so that they draw no spike. The zeros
+   * are not older than the counters: rows of the process before this stay what they are.
    */
   private row<M extends MeasurementName>(
     name: M,
@@ -266,18 +271,13 @@ class Influx implements Exporter {
     if (writer === undefined) return;
     const { interval } = this.options;
     if (name !== "weir_top") {
-      const series = `${name} ${Object.values(tags).join("\u0000")}`;
-      if (!this.begun.has(series)) {
-        this.begun.add(series);
-        const isNew = !isFirst || now.unixMs - this.since(now) < 2 * interval;
-        if (isNew) {
-          const zeros = Object.fromEntries(
-            Object.entries(fields).flatMap(([key, value]) =>
-              typeof value === "number" ? [[key, key === "since" ? value : 0]] : [],
-            ),
-          );
-          writer.add(point(name, tags, zeros, ms - interval), now.unixMs);
-        }
+      const { vm: _vm, tenant, ...named } = tags;
+      const identity = [name, ...Object.values(named), name === "weir_tenant" ? tenant : ""].join("\u0000");
+      if (!this.begun.has(identity)) {
+        this.begun.add(identity);
+        const began = (fields as { since: number }).since;
+        if (!isFirst || now.unixMs - this.since(now) < 2 * interval)
+          writer.add(point(name, tags, zerosOf(fields), Math.max(began, ms - interval)), now.unixMs);
       }
     }
     writer.add(point(name, tags, fields as Record<string, number | string>, ms), now.unixMs);
@@ -327,6 +327,11 @@ class Influx implements Exporter {
     this.writer = new Writer(env, target, env.spool(options.spool), dialect(options, env));
     return this.writer;
   }
+}
+
+function zerosOf(fields: object): Record<string, number> {
+  const numbers = Object.entries(fields).filter((pair): pair is [string, number] => typeof pair[1] === "number");
+  return Object.fromEntries(numbers.map(([key, value]) => [key, key === "since" ? value : 0]));
 }
 
 /** "tcp/443": the lower port, as the server's usually is. */

@@ -37,9 +37,6 @@ const sampling = (get: (counter: number) => number) => ({
   sample_drops: get(C.C_SAMPLE_DROPS),
 });
 
-const sumOf = (snapshot: CounterSnapshot, ports: readonly PortInfo[]) => (counter: number) =>
-  ports.reduce((sum, { no }) => sum + snapshot.get(no, counter), 0);
-
 export function portRow(port: PortInfo, snapshot: CounterSnapshot, since: number): Fields<"weir_port"> {
   const get = (counter: number): number => snapshot.get(port.no, counter);
   return {
@@ -57,8 +54,33 @@ export function portRow(port: PortInfo, snapshot: CounterSnapshot, since: number
   };
 }
 
-export function tenantRow(ports: readonly PortInfo[], snapshot: CounterSnapshot, since: number): Fields<"weir_tenant"> {
-  return { ports: ports.filter(({ gone }) => !gone).length, ...traffic(sumOf(snapshot, ports)), since };
+type Traffic = ReturnType<typeof traffic>;
+
+/**
+ * What tenants' ports counted while they were theirs: a port that comes to a tenant does not bring its past, one that
+ * leaves or is gone does not take it away.
+ */
+export class TenantSums {
+  private readonly ports = new Map<string, Traffic>();
+  private readonly sums = new Map<string, Traffic>();
+
+  row(tenant: string, ports: readonly PortInfo[], snapshot: CounterSnapshot, since: number): Fields<"weir_tenant"> {
+    const sum = this.sums.get(tenant) ?? traffic(() => 0);
+    this.sums.set(tenant, sum);
+    sum.flows = 0;
+    for (const port of ports) {
+      const key = `${port.no} ${port.name}`;
+      const now = traffic((counter) => snapshot.get(port.no, counter));
+      const before = this.ports.get(key);
+      this.ports.set(key, now);
+      for (const field of Object.keys(now) as (keyof Traffic)[]) {
+        // A gauge is as it is; counters that fell began anew.
+        const from = field === "flows" || before === undefined || before[field] > now[field] ? 0 : before[field];
+        sum[field] += now[field] - from;
+      }
+    }
+    return { ports: ports.filter(({ gone }) => !gone).length, ...sum, since };
+  }
 }
 
 /** The reasons that a port has refused frames for. */

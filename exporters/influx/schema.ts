@@ -9,8 +9,8 @@
 /** counter: since `since`, grows; gauge: as it is now; delta: of the row's own interval; text: words, for tables. */
 export type FieldKind = "counter" | "gauge" | "delta" | "text";
 
-export interface Field {
-  readonly kind: FieldKind;
+export interface Field<K extends FieldKind = FieldKind> {
+  readonly kind: K;
   /** "packets" "bytes" "bit/s" "flows" "ms" … as Grafana's units are chosen from. */
   readonly unit: string;
   readonly help: string;
@@ -23,8 +23,8 @@ export interface Measurement {
 }
 
 const field =
-  (kind: FieldKind, unit: string) =>
-  (help: string): Field => ({ kind, unit, help });
+  <K extends FieldKind>(kind: K, unit: string) =>
+  (help: string): Field<K> => ({ kind, unit, help });
 const packets = field("counter", "packets");
 const bytes = field("counter", "bytes");
 const flows = field("counter", "flows");
@@ -180,7 +180,13 @@ export const SCHEMA = {
 } as const satisfies Record<string, Measurement>;
 
 export type MeasurementName = keyof typeof SCHEMA;
-export type FieldName<M extends MeasurementName> = keyof (typeof SCHEMA)[M]["fields"] & string;
+type FieldsOf<M extends MeasurementName> = (typeof SCHEMA)[M]["fields"];
+export type FieldName<M extends MeasurementName> = keyof FieldsOf<M> & string;
+export type TagName<M extends MeasurementName> = (typeof SCHEMA)[M]["tags"][number];
+/** Fields of a kind, so that a rate of a gauge does not compile. */
+export type FieldOf<M extends MeasurementName, K extends FieldKind> = {
+  [F in FieldName<M>]: FieldsOf<M>[F] extends Field<K> ? F : never;
+}[FieldName<M>];
 
 /** Values of the tag `dim` of weir_top. */
 export const TOP_DIMENSIONS = ["src", "dst", "pair", "service"] as const;

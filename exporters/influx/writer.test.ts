@@ -92,7 +92,7 @@ for (const [version, path, word] of [
       { version, tokenFile: "", ...(version === 2 && { org: "me" }) },
       end(204),
     );
-    await seconds(2);
+    for (let n = 0; n < 50 && view().state !== "sending"; n++) await seconds(1);
     assert.equal(got[0]!.url, path);
     assert.equal(got[0]!.headers.authorization, `${word} s3cret`);
     assert.equal(view().state, "sending");
