@@ -1,0 +1,82 @@
+/** A run that every panel has something to show of: the demo's traffic on two hosts, drops, tenants, a mirror session. */
+import type { TestContext } from "node:test";
+import type { ExporterJson, MirrorJson, PortJson, TenantJson } from "../../src/bridge/views/json.ts";
+import { pause, startWeir, weirHome, type WeirHome, type WeirProcess } from "./weir-process.ts";
+
+interface List<T> {
+  readonly items: readonly T[];
+}
+
+/** A switch's own numbers, when its sources stood still. */
+export interface Said {
+  readonly host: string;
+  readonly ports: readonly PortJson[];
+  readonly tenants: readonly TenantJson[];
+  readonly mirrors: readonly MirrorJson[];
+  readonly exporters: readonly ExporterJson[];
+}
+
+export interface Host {
+  readonly name: string;
+  readonly home: WeirHome;
+  weir: WeirProcess;
+}
+
+/** A host with the demo's tenants and traffic; packets a second by `rate`. */
+export async function startHost(
+  t: TestContext,
+  name: string,
+  rate: string,
+  exporters: readonly object[],
+): Promise<Host> {
+  const home = weirHome(t);
+  const tenants = ["acme", "globex", "initech", "hooli", "wonka"];
+  home.write({
+    host: { name, stateDir: home.stateDir },
+    flows: { activeTimeout: "1s", idleTimeout: "1s" },
+    tenants: Object.fromEntries(tenants.map((tenant, n) => [tenant, { vlans: [`${100 + 10 * n}-${109 + 10 * n}`] }])),
+    bridges: [
+      {
+        name: "weir0",
+        sampling: { rate: 50 },
+        ports: [{ name: "gen", type: "traffic", profile: "tenants", seed: name.length, rate }],
+        mirrors: [
+          {
+            name: "watch",
+            select: { all: true, ports: [] },
+            outputs: [{ type: "file", path: "watch.pcapng" }],
+            snaplen: 64,
+            limit: { rate: "400pps" },
+          },
+        ],
+      },
+    ],
+    exporters,
+  });
+  return { name, home, weir: await startWeir(t, home) };
+}
+
+/** Stops the sources and reads every counter, twice the same. */
+export async function standstill({ name, weir }: Host): Promise<Said> {
+  const ask = <T>(what: string): readonly T[] => weir.json<List<T>>("show", what).items;
+  for (const { name: port } of ask<PortJson>("ports")) weir.ok("port", "disable", port);
+  await pause(300);
+  return {
+    host: name,
+    ports: ask("ports"),
+    tenants: ask("tenants"),
+    mirrors: weir.json<List<MirrorJson>>("mirror", "list").items,
+    exporters: ask("exporters"),
+  };
+}
+
+/** Sums of what several runs said, by a name; the order of runs does not matter. */
+export function summed<T>(
+  items: readonly T[],
+  key: (item: T) => string,
+  value: (item: T) => number,
+): Map<string, number> {
+  const sums = new Map<string, number>();
+  for (const item of items) sums.set(key(item), (sums.get(key(item)) ?? 0) + value(item));
+  return sums;
+}
