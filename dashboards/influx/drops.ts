@@ -53,7 +53,7 @@ export const drops: Board = {
           lines({
             title: "Share of received packets",
             description: "Dropped packets among all that came in, by port.",
-            targets: [q.share("weir_port", "dropped", "dropped", "rx_packets", { by: ["port"] })],
+            targets: [q.share("weir_port", "dropped", "dropped", "rx_packets", ["host", "port"])],
             warn: 0.01,
             alarm: 0.1,
           }),
@@ -78,13 +78,7 @@ export const drops: Board = {
           rowsOf({
             title: "By port and reason",
             description: "Packets refused in the range, restarts taken into account.",
-            targets: [
-              q.total(
-                "weir_drop",
-                { packets: "packets" },
-                { by: ["host", "bridge", "port", "vm", "tenant", "reason", "class"] },
-              ),
-            ],
+            targets: [q.total("weir_drop", { packets: "packets" }, { isEach: true })],
             unit: units.Short,
             empty: EMPTY,
             columns: [

@@ -25,7 +25,7 @@ export const mirrors: Board = {
           states({
             title: "Sessions",
             description: "Whether each session copies.",
-            targets: [q.level("weir_mirror", { active: "active" }, { by: ["host", "session"], join: "max" })],
+            targets: [q.level("weir_mirror", { active: "active" }, { by: ["host", "session"], isEach: true })],
             words: { "1": { text: "copies", color: "green" }, "0": { text: "stopped", color: "text" } },
             empty: EMPTY,
           }),
@@ -73,7 +73,7 @@ export const mirrors: Board = {
               q.total(
                 "weir_mirror",
                 { selected: "selected", sent: "sent", "sent bytes": "sent_bytes", "left out": "dropped" },
-                { by: ["host", "bridge", "session"] },
+                { isEach: true },
               ),
             ],
             unit: units.Short,

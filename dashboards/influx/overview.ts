@@ -204,7 +204,9 @@ export const overview: Board = {
           lines({
             title: "Memory",
             description: "Of the host: all, and free.",
-            targets: [q.level("weir_host", { all: "memory_total", free: "memory_free" }, { by: ["host"] })],
+            targets: [
+              q.level("weir_host", { all: "memory_total", free: "memory_free" }, { by: ["host"], isEach: true }),
+            ],
           }),
         ],
         [
@@ -212,7 +214,7 @@ export const overview: Board = {
           lines({
             title: "Counting since",
             description: "How long the process has counted: a fall to 0 is a restart.",
-            targets: [q.level("weir_host", { uptime: "uptime_ms" }, { by: ["host"], join: "min" })],
+            targets: [q.level("weir_host", { uptime: "uptime_ms" }, { by: ["host"], isEach: true })],
             unit: units.Milliseconds,
             calculations: ["lastNotNull"],
           }),
@@ -222,7 +224,7 @@ export const overview: Board = {
           states({
             title: "Exporters",
             description: "Whether each sends: refused, failing or failed is trouble, as weir show exporters has it.",
-            targets: [q.level("weir_exporter", { ok: "ok" }, { by: ["host", "exporter"], join: "min" })],
+            targets: [q.level("weir_exporter", { ok: "ok" }, { by: ["host", "exporter"], isEach: true })],
             words: TROUBLE,
             links: { "telemetry health": toBoard(UIDS.influxTelemetry, ["host"], "") },
           }),

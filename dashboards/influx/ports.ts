@@ -6,7 +6,7 @@ import { lines, rowsOf, states } from "../kit/panels.ts";
 import { UIDS } from "../uids.ts";
 
 const q = influx(["host", "bridge", "tenant", "port"]);
-const BY = { by: ["port", "vm"] } as const;
+const BY = { by: ["host", "port", "vm"], isEach: true } as const;
 const LINKS = {
   "the port's drops": toBoard(UIDS.influxDrops, ["host", "bridge", "tenant"], "var-port=${__field.labels.port}"),
 };
@@ -83,7 +83,7 @@ export const ports: Board = {
           lines({
             title: "Broadcast and multicast received",
             description: "Packets per second to everybody and to group addresses: a storm shows here.",
-            targets: [q.rate("weir_port", { broadcast: "rx_broadcast", multicast: "rx_multicast" }, { by: ["port"] })],
+            targets: [q.rate("weir_port", { broadcast: "rx_broadcast", multicast: "rx_multicast" }, BY)],
             alarm: 10_000,
           }),
         ],
@@ -106,7 +106,7 @@ export const ports: Board = {
           states({
             title: "Ports up",
             description: "Enabled and able to send.",
-            targets: [q.level("weir_port", { up: "up" }, { by: ["bridge", "port"], join: "min" })],
+            targets: [q.level("weir_port", { up: "up" }, { by: ["host", "port"], isEach: true })],
             words: { "1": { text: "up", color: "green" }, "0": { text: "down", color: "red" } },
           }),
         ],
@@ -127,7 +127,7 @@ export const ports: Board = {
                   lost: ["lost_ring", "lost_nic", "lost_tap", "lost_qdisc", "tx_failed"],
                   "without a flow": "unattributed",
                 },
-                { by: ["host", "bridge", "port", "vm", "tenant"] },
+                BY,
               ),
             ],
             unit: units.Short,

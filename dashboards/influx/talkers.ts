@@ -24,7 +24,7 @@ function top(dim: TopDimension, title: string, heading: string, what: string): P
       q.rows(
         "weir_top",
         { key: "key", bytes: "bytes", packets: "packets", uncertain: "error_bytes" },
-        { where: { dim, rank: RANKS } },
+        { dim, rank: RANKS },
       ),
     ],
     unit: units.Short,

@@ -24,7 +24,7 @@ export const telemetry: Board = {
           states({
             title: "State",
             description: "Refused, failing or failed is trouble, as weir show exporters has it.",
-            targets: [q.level("weir_exporter", { ok: "ok" }, { by: ["host", "exporter"], join: "min" })],
+            targets: [q.level("weir_exporter", { ok: "ok" }, { by: ["host", "exporter"], isEach: true })],
             words: TROUBLE,
           }),
         ],
@@ -46,7 +46,7 @@ export const telemetry: Board = {
                   "lost packets": "lost_packets",
                   "not exportable": "not_exportable",
                 },
-                { by: ["host", "exporter", "type"] },
+                { isEach: true },
               ),
             ],
             unit: units.Short,

@@ -68,7 +68,7 @@ export const tenants: Board = {
           lines({
             title: "Share dropped",
             description: "Of the packets that came in by the tenant's ports.",
-            targets: [q.share("weir_tenant", "dropped", "dropped", "rx_packets", BY)],
+            targets: [q.share("weir_tenant", "dropped", "dropped", "rx_packets", ["host", "tenant"])],
             warn: 0.01,
             alarm: 0.1,
             links: LINKS,

@@ -5,6 +5,9 @@
  * Counters begin again at 0 where Weir does. Differences are taken of each series by itself, between its own rows, and
  * only then summed: sums first would hide a reset or draw it as a spike. Rates are means of the rows' own rates, so that
  * neither a gap nor an interval longer than `$__interval` draws one.
+ *
+ * One field a query: InfluxDB 1.x runs a subquery again for each field that is asked of it, so that seven fields took a
+ * hundred times as long as one.
  */
 import type { Dataquery } from "@grafana/grafana-foundation-sdk/cog";
 import type { DataSourceRef } from "@grafana/grafana-foundation-sdk/common";
@@ -49,8 +52,10 @@ type Columns<M extends MeasurementName, K extends FieldKind> = Readonly<
 >;
 
 interface Options<M extends MeasurementName> {
-  /** One series or row for each value of these tags; of none: one of everything. */
+  /** One line or row for each value of these tags; of none: one of everything. */
   readonly by?: readonly TagName<M>[];
+  /** One for each series instead, called after the tags of `by`: much cheaper than a sum by some of many tags. */
+  readonly isEach?: boolean;
   /** Tags that must have a value; a regular expression in slashes is one. */
   readonly where?: Readonly<Partial<Record<TagName<M>, string>>>;
 }
@@ -71,25 +76,29 @@ const grouped = (by: readonly string[], isTable: boolean): string => {
   return `WHERE ${TIME}${parts.length ? ` GROUP BY ${list(parts)}` : ""}${isTable ? "" : " fill(null)"}`;
 };
 
-function target(
-  query: string,
-  unit: string,
-  labels: readonly string[],
-  by: readonly string[],
-  isTable: boolean,
-): Target {
-  const alias = [...by.map((tag) => `$tag_${tag}`), ...(labels.length > 1 || by.length === 0 ? ["$col"] : [])];
+/** A query, what its values are called, and the tags that its lines are called after. */
+interface Asked {
+  readonly query: string;
+  readonly label: string;
+  readonly unit: string;
+  readonly isTable?: boolean;
+  readonly by?: readonly string[];
+  /** One of several: its lines are called after it too. */
+  readonly isOneOf?: boolean;
+}
+
+function target({ query, label, unit, isTable = false, by = [], isOneOf = false }: Asked): Target {
+  const alias = [...by.map((tag) => `$tag_${tag}`), ...(isOneOf || by.length === 0 ? [label] : [])].join(" ");
   return {
     source: "influxdb",
     unit,
-    columns: labels,
     build: (refId): InfluxQuery => ({
       refId,
       datasource: sourceOf("influxdb"),
       rawQuery: true,
       query,
       resultFormat: isTable ? "table" : "time_series",
-      ...(!isTable && { alias: alias.join(" ") }),
+      ...(!isTable && { alias }),
       _implementsDataqueryVariant() {},
     }),
   };
@@ -112,80 +121,77 @@ export function influx(variables: readonly Variable[]) {
   const from = (of: MeasurementName, where: object = {}): string =>
     `FROM ${quoted(of)} WHERE ${[...conditions(of, where), TIME].join(" AND ")}`;
 
-  /** The parts that all queries are made of: what is done to each field of each series, and to each column of their sum. */
-  function parts(of: MeasurementName, columns: Readonly<Record<string, string | readonly string[]>>) {
+  /** A query for each column; `ask` has the field, and the source that it is of: a measurement or a sum of its fields. */
+  function each<M extends MeasurementName>(
+    of: M,
+    columns: Readonly<Record<string, string | readonly string[]>>,
+    { where, by = [], isEach = false }: Options<M>,
+    isTable: boolean,
+    units: Readonly<Record<string, string>>,
+    ask: (source: string, field: string, label: string, group: string, unit: string) => string,
+  ): Target[] {
     const known: Readonly<Record<string, { readonly unit: string }>> = SCHEMA[of].fields;
-    const pairs = Object.entries(columns).map(([label, fields]) => [label, [fields].flat() as string[]] as const);
-    const fields = [...new Set(pairs.flatMap(([, those]) => those))];
-    return {
-      labels: pairs.map(([label]) => label),
-      unit: known[fields[0]!]!.unit,
-      each: (what: (field: string) => string) =>
-        list(fields.map((field) => `${what(quoted(field))} AS ${quoted(field)}`)),
-      joined: (how: string, scale = "") =>
-        list(
-          pairs.map(([label, those]) => {
-            const sum = those.map((field) => `${how}(${quoted(field)})`).join(" + ");
-            return `${those.length > 1 && scale ? `(${sum})` : sum}${scale} AS ${quoted(label)}`;
-          }),
-        ),
-    };
+    const tags: readonly string[] = isEach ? SCHEMA[of].tags : by;
+    const pairs = Object.entries(columns);
+    return pairs.map(([label, some]) => {
+      const fields = [some].flat();
+      const unit = known[fields[0]!]!.unit;
+      const sum = fields.map(quoted).join(" + ");
+      const [source, field] =
+        fields.length === 1
+          ? [from(of, where), sum]
+          : [`FROM (SELECT ${sum} AS "sum" ${from(of, where)} GROUP BY *) WHERE ${TIME}`, `"sum"`];
+      const query = ask(source, field, quoted(label), grouped(tags, isTable), unit);
+      return target({ query, label, unit: unitOf(units, unit), isTable, by, isOneOf: pairs.length > 1 });
+    });
   }
-  const rates = (of: MeasurementName, where: object | undefined, each: ReturnType<typeof parts>["each"]): string =>
-    `SELECT ${each((field) => `mean(${field})`)} FROM ` +
-    `(SELECT ${each((field) => `non_negative_derivative(${field}, 1s)`)} ${from(of, where)} GROUP BY *) ` +
-    `WHERE ${TIME} GROUP BY ${EVERY}, * fill(none)`;
 
   return {
     /** Of counters, per second; of bytes as bits. */
-    rate<M extends MeasurementName>(of: M, columns: Columns<M, "counter">, options: Options<M> = {}): Target {
-      const { by = [], where } = options;
-      const { labels, unit, each, joined } = parts(of, columns);
-      const sums = joined("sum", unit === "bytes" ? " * 8" : "");
-      const query = `SELECT ${sums} FROM (${rates(of, where, each)}) ${grouped(by, false)}`;
-      return target(query, unitOf(RATE_UNITS, unit), labels, by, false);
-    },
+    rate: <M extends MeasurementName>(of: M, columns: Columns<M, "counter">, options: Options<M> = {}): Target[] =>
+      each(of, columns, options, false, RATE_UNITS, (source, field, label, group, unit) => {
+        const rates = `(SELECT non_negative_derivative(${field}, 1s) AS "rate" ${source} GROUP BY *)`;
+        const scale = unit === "bytes" ? " * 8" : "";
+        if (options.isEach) return `SELECT mean("rate")${scale} AS ${label} FROM ${rates} ${group}`;
+        const means = `(SELECT mean("rate") AS "rate" FROM ${rates} WHERE ${TIME} GROUP BY ${EVERY}, * fill(none))`;
+        return `SELECT sum("rate")${scale} AS ${label} FROM ${means} ${group}`;
+      }),
 
-    /** A rate as a share of another. */
+    /** A counter's growth as a share of another's, of each series; called after the tags of `by`. */
     share<M extends MeasurementName>(
       of: M,
       label: string,
       part: FieldOf<M, "counter">,
       whole: FieldOf<M, "counter">,
-      options: Options<M> = {},
+      by: readonly TagName<M>[],
     ): Target {
-      const { by = [], where } = options;
-      const { each } = parts(of, { part, whole });
-      const share = `sum(${quoted(part)}) / sum(${quoted(whole)}) AS ${quoted(label)}`;
-      const query = `SELECT ${share} FROM (${rates(of, where, each)}) ${grouped(by, false)}`;
-      return target(query, units.PercentUnit, [label], by, false);
+      const grew = (field: string): string => `non_negative_derivative(${quoted(field)}, 1s)`;
+      const shares = `(SELECT ${grew(part)} / ${grew(whole)} AS "share" ${from(of)} GROUP BY *)`;
+      const query = `SELECT mean("share") AS ${quoted(label)} FROM ${shares} ${grouped(SCHEMA[of].tags, false)}`;
+      return target({ query, label, unit: units.PercentUnit, by });
     },
 
-    /** What counters grew by in the range of the board: a table, one row for each value of `by`. */
-    total<M extends MeasurementName>(of: M, columns: Columns<M, "counter">, options: Options<M> = {}): Target {
-      const { by = [], where } = options;
-      const { labels, unit, each, joined } = parts(of, columns);
-      const differences = each((field) => `non_negative_difference(${field})`);
-      const query = `SELECT ${joined("sum")} FROM (SELECT ${differences} ${from(of, where)} GROUP BY *) ${grouped(by, true)}`;
-      return target(query, unitOf(TOTAL_UNITS, unit), labels, by, true);
-    },
+    /** What counters grew by in the range of the board: tables, one row for each value of `by`. */
+    total: <M extends MeasurementName>(of: M, columns: Columns<M, "counter">, options: Options<M> = {}): Target[] =>
+      each(of, columns, options, true, TOTAL_UNITS, (source, field, label, group) => {
+        const differences = `(SELECT non_negative_difference(${field}) AS "grew" ${source} GROUP BY *)`;
+        return `SELECT sum("grew") AS ${label} FROM ${differences} ${group}`;
+      }),
 
     /** Gauges over time: the last of each series in an interval, joined. */
-    level<M extends MeasurementName>(of: M, columns: Columns<M, "gauge">, options: Levels<M> = {}): Target {
-      const { by = [], where, join = "sum" } = options;
-      const { labels, unit, each, joined } = parts(of, columns);
-      const lasts = `SELECT ${each((field) => `last(${field})`)} ${from(of, where)} GROUP BY ${EVERY}, * fill(none)`;
-      const query = `SELECT ${joined(join)} FROM (${lasts}) ${grouped(by, false)}`;
-      return target(query, unitOf(LEVEL_UNITS, unit), labels, by, false);
-    },
+    level: <M extends MeasurementName>(of: M, columns: Columns<M, "gauge">, options: Levels<M> = {}): Target[] =>
+      each(of, columns, options, false, LEVEL_UNITS, (source, field, label, group) => {
+        if (options.isEach)
+          return `SELECT last(${field}) AS ${label} ${source} ${group.slice(`WHERE ${TIME} `.length)}`;
+        const lasts = `(SELECT last(${field}) AS "last" ${source} GROUP BY ${EVERY}, * fill(none))`;
+        return `SELECT ${options.join ?? "sum"}("last") AS ${label} FROM ${lasts} ${group}`;
+      }),
 
     /** The highest of the rows of an interval. */
-    highest<M extends MeasurementName>(of: M, columns: Columns<M, "delta">, options: Options<M> = {}): Target {
-      const { by = [], where } = options;
-      const { labels, unit, joined } = parts(of, columns);
-      const query = `SELECT ${joined("max")} ${from(of, where)} GROUP BY ${list([EVERY, ...by.map(quoted)])} fill(none)`;
-      return target(query, unitOf(TOTAL_UNITS, unit), labels, by, false);
-    },
+    highest: <M extends MeasurementName>(of: M, columns: Columns<M, "delta">, options: Options<M> = {}): Target[] =>
+      each(of, columns, options, false, TOTAL_UNITS, (source, field, label) => {
+        return `SELECT max(${field}) AS ${label} ${source} GROUP BY ${EVERY} fill(none)`;
+      }),
 
     /** What some ranks of a top have of all bytes. Each row says the whole; rank 01 is in every interval, so the largest sum has all. */
     topShare(dim: TopDimension, label: string, ranks: string): Target {
@@ -199,26 +205,17 @@ export function influx(variables: readonly Variable[]) {
       const ranked = step("sum", from("weir_top", { dim, rank: ranks }), [host, bridge, rank]);
       const bridges = step("max", `FROM (${ranked}) WHERE ${TIME}`, [host, bridge]);
       const query = `SELECT sum(${bytes}) / sum(${total}) AS ${quoted(label)} FROM (${bridges}) WHERE ${TIME} GROUP BY ${EVERY} fill(none)`;
-      return target(query, units.PercentUnit, [label], [], false);
-    },
-
-    /** The newest value of each series in the range: a table, one row for each value of `by`. */
-    latest<M extends MeasurementName>(of: M, columns: Columns<M, FieldKind>, options: Options<M> = {}): Target {
-      const { by = [], where } = options;
-      const { labels, unit, joined } = parts(of, columns);
-      const query = `SELECT ${joined("last")} ${from(of, where)}${by.length ? ` GROUP BY ${list(by.map(quoted))}` : ""}`;
-      return target(query, unitOf(LEVEL_UNITS, unit), labels, by, true);
+      return target({ query, label, unit: units.PercentUnit });
     },
 
     /** Rows as they were written, for what InfluxQL cannot group by: a field. */
-    rows<M extends MeasurementName>(of: M, columns: Columns<M, FieldKind>, options: Options<M> = {}): Target {
-      const { by = [], where } = options;
-      const { labels, unit } = parts(of, columns);
-      const fields = list(
-        Object.entries(columns).map(([label, field]) => `${quoted(field as string)} AS ${quoted(label)}`),
-      );
-      const query = `SELECT ${fields} ${from(of, where)}${by.length ? ` GROUP BY ${list(by.map(quoted))}` : ""}`;
-      return target(query, unitOf(TOTAL_UNITS, unit), labels, by, true);
+    rows<M extends MeasurementName>(
+      of: M,
+      columns: Readonly<Record<string, FieldName<M>>>,
+      where: Options<M>["where"],
+    ): Target {
+      const fields = list(Object.entries(columns).map(([label, field]) => `${quoted(field)} AS ${quoted(label)}`));
+      return target({ query: `SELECT ${fields} ${from(of, where)}`, label: "", unit: units.Short, isTable: true });
     },
 
     /** Each depends on those before it. */

@@ -18,7 +18,7 @@ export interface Look {
   readonly title: string;
   /** One or two sentences behind the "i" of the panel. */
   readonly description: string;
-  readonly targets: readonly Target[];
+  readonly targets: readonly (Target | readonly Target[])[];
   /** Instead of the targets' own. */
   readonly unit?: string;
   /** Values from which a panel is yellow and red. */
@@ -31,7 +31,9 @@ export interface Look {
 }
 
 const built = <T>(value: T): Builder<T> => ({ build: () => value });
-const targetsOf = ({ targets }: Look) => targets.map((target, n) => built(target.build(String.fromCharCode(65 + n))));
+const all = ({ targets }: Look): readonly Target[] => targets.flat();
+const first = (look: Look): Target => all(look)[0]!;
+const targetsOf = (look: Look) => all(look).map((target, n) => built(target.build(String.fromCharCode(65 + n))));
 
 export const link = (title: string, url: string): dashboard.DashboardLink => ({
   title,
@@ -69,9 +71,9 @@ export function lines(look: Lines): Panel {
     new timeseries.PanelBuilder()
       .title(look.title)
       .description(look.description)
-      .datasource(sourceOf(look.targets[0]!.source))
+      .datasource(sourceOf(first(look).source))
       .targets(targetsOf(look))
-      .unit(look.unit ?? look.targets[0]!.unit)
+      .unit(look.unit ?? first(look).unit)
       .min(0)
       .noValue(look.empty ?? "nothing in this range")
       .colorScheme(built({ mode: dashboard.FieldColorModeId.PaletteClassicByName }))
@@ -124,9 +126,9 @@ export function number(look: Single): Panel {
   return new stat.PanelBuilder()
     .title(look.title)
     .description(look.description)
-    .datasource(sourceOf(look.targets[0]!.source))
+    .datasource(sourceOf(first(look).source))
     .targets(targetsOf(look))
-    .unit(look.unit ?? look.targets[0]!.unit)
+    .unit(look.unit ?? first(look).unit)
     .noValue(look.empty ?? "–")
     .thresholds(thresholds(look, look.alarm === undefined && look.warn === undefined ? "text" : "green"))
     .colorScheme(built({ mode: dashboard.FieldColorModeId.Thresholds }))
@@ -145,9 +147,9 @@ export function bars(look: Look): Panel {
     new bargauge.PanelBuilder()
       .title(look.title)
       .description(look.description)
-      .datasource(sourceOf(look.targets[0]!.source))
+      .datasource(sourceOf(first(look).source))
       .targets(targetsOf(look))
-      .unit(look.unit ?? look.targets[0]!.unit)
+      .unit(look.unit ?? first(look).unit)
       .min(0)
       .noValue(look.empty ?? "nothing in this range")
       .colorScheme(built({ mode: dashboard.FieldColorModeId.ContinuousBlues }))
@@ -166,7 +168,7 @@ export function states(look: Single): Panel {
   return new timeline.PanelBuilder()
     .title(look.title)
     .description(look.description)
-    .datasource(sourceOf(look.targets[0]!.source))
+    .datasource(sourceOf(first(look).source))
     .targets(targetsOf(look))
     .noValue(look.empty ?? "nothing in this range")
     .mappings(mappings(look.words ?? {}))
@@ -214,15 +216,17 @@ export function rowsOf(look: Table): Panel {
   const panel = new table.PanelBuilder()
     .title(look.title)
     .description(look.description)
-    .datasource(sourceOf(look.targets[0]!.source))
+    .datasource(sourceOf(first(look).source))
     .targets(targetsOf(look))
-    .unit(look.unit ?? look.targets[0]!.unit)
+    .unit(look.unit ?? first(look).unit)
     .noValue(look.empty ?? "–")
     .filterable(true)
     .showHeader(true)
     .footer(built({ show: false, reducer: [] }))
     .sortBy([built({ displayName: look.sortBy, desc: true })])
     .transformations([
+      // Of each query a table: rows of the same names become one.
+      ...(all(look).length > 1 ? [{ id: "merge", options: {} }] : []),
       ...transformations,
       { id: "filterFieldsByName", options: { include: { names: columns.map(({ of }) => of) } } },
       {

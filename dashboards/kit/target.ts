@@ -8,8 +8,6 @@ export interface Target {
   readonly source: SourceType;
   /** Grafana's unit of the values. */
   readonly unit: string;
-  /** The columns of its answer that hold values, as they are called there. */
-  readonly columns: readonly string[];
   build(refId: string): Dataquery;
 }
 

@@ -1,6 +1,7 @@
 /** A run that every panel has something to show of: the demo's traffic on two hosts, drops, tenants, a mirror session. */
+import { request } from "node:http";
 import type { TestContext } from "node:test";
-import type { ExporterJson, MirrorJson, PortJson, TenantJson } from "../../src/bridge/views/json.ts";
+import type { MirrorJson, PortJson, TenantJson } from "../../src/bridge/views/json.ts";
 import { pause, startWeir, weirHome, type WeirHome, type WeirProcess } from "./weir-process.ts";
 
 interface List<T> {
@@ -13,7 +14,6 @@ export interface Said {
   readonly ports: readonly PortJson[];
   readonly tenants: readonly TenantJson[];
   readonly mirrors: readonly MirrorJson[];
-  readonly exporters: readonly ExporterJson[];
 }
 
 export interface Host {
@@ -56,18 +56,29 @@ export async function startHost(
   return { name, home, weir: await startWeir(t, home) };
 }
 
-/** Stops the sources and reads every counter, twice the same. */
-export async function standstill({ name, weir }: Host): Promise<Said> {
-  const ask = <T>(what: string): readonly T[] => weir.json<List<T>>("show", what).items;
-  for (const { name: port } of ask<PortJson>("ports")) weir.ok("port", "disable", port);
+/** Stops the sources and reads every counter. */
+export async function standstill({ name, home }: Host): Promise<Said> {
+  const ask = async <T>(path: string): Promise<readonly T[]> => (await api<List<T>>(home.socket, "GET", path)).items;
+  const ports = await ask<PortJson>("ports");
+  await Promise.all(ports.map((port) => api(home.socket, "PATCH", `ports/${port.name}`, { enabled: false })));
   await pause(300);
-  return {
-    host: name,
-    ports: ask("ports"),
-    tenants: ask("tenants"),
-    mirrors: weir.json<List<MirrorJson>>("mirror", "list").items,
-    exporters: ask("exporters"),
-  };
+  return { host: name, ports: await ask("ports"), tenants: await ask("tenants"), mirrors: await ask("mirrors") };
+}
+
+function api<T>(socketPath: string, method: string, path: string, body?: object): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const headers = { host: "localhost", "content-type": "application/json" };
+    const asked = request({ socketPath, method, path: `/api/v1/${path}`, headers }, (answer) => {
+      let text = "";
+      answer.on("data", (chunk: Buffer) => (text += chunk.toString()));
+      answer.on("end", () => {
+        if (answer.statusCode === 200) resolve(JSON.parse(text) as T);
+        else reject(new Error(`${method} ${path}: ${answer.statusCode} ${text}`));
+      });
+    });
+    asked.on("error", reject);
+    asked.end(body && JSON.stringify(body));
+  });
 }
 
 /** Sums of what several runs said, by a name; the order of runs does not matter. */

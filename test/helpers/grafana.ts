@@ -86,16 +86,30 @@ export const queried = (board: DashboardJson): readonly VariableJson[] =>
 
 export type Row = Readonly<Record<string, unknown>>;
 
-/** A table after the panel's transformations. */
-export function transformed(rows: readonly Row[], panel: PanelJson): Row[] {
-  let result = [...rows];
+/** The tables of a panel's queries after its transformations. */
+export function transformed(tables: readonly (readonly Row[])[], panel: PanelJson): Row[] {
+  let left = tables.map((rows) => [...rows]);
   for (const { id, options } of panel.transformations ?? []) {
     const transform = TRANSFORMATIONS[id];
-    if (transform === undefined)
-      throw new Error(`"${panel.title}": a transformation that the tests do not know: ${id}`);
-    result = transform(result, options);
+    if (id === "merge") left = [merged(left)];
+    else if (transform === undefined)
+      throw new Error(`"${panel.title}": the tests do not know the transformation ${id}`);
+    else left = left.map((rows) => transform(rows, options));
   }
-  return result;
+  if (left.length !== 1) throw new Error(`"${panel.title}": ${left.length} tables where one can be shown`);
+  return left[0]!;
+}
+
+/** Rows become one where all columns that they share are equal, and they share some. */
+function merged(tables: readonly (readonly Row[])[]): Row[] {
+  const names = tables.map((rows) => new Set(rows.flatMap((row) => Object.keys(row))));
+  const shared = [...names[0]!].filter((name) => names.every((those) => those.has(name)));
+  const rows = new Map<string, Row>();
+  for (const row of tables.flat()) {
+    const key = JSON.stringify(shared.map((name) => row[name]));
+    rows.set(key, { ...rows.get(key), ...row });
+  }
+  return [...rows.values()];
 }
 
 const TRANSFORMATIONS: Readonly<Record<string, (rows: Row[], options: any) => Row[]>> = {
