@@ -189,6 +189,13 @@ export async function scriptedFeed(script: Script = {}): Promise<Scripted> {
     let text = "";
     for await (const chunk of request) text += String(chunk);
     const body = text === "" ? {} : JSON.parse(text);
+    if (path === "/api/v1/flows") {
+      const asked = new URL(request.url!, "http://x").searchParams.get("where") ?? "";
+      const t = 1000 + (Date.now() - began) / 1000;
+      const all = Array.from({ length: 40 }, (_, i) => oneFlow(i, i, t, Date.now(), false));
+      const items = all.filter(compileWhere(asked, Object.keys(all[0]!)));
+      return json(200, { at: new Date().toISOString(), total: items.length, items: items.slice(0, 1) });
+    }
     if (path === "/api/v1/trace") return json(200, await view.trace(body));
     const [, name = "", what] = /^\/api\/v1\/mirrors\/([^/]+)(\/capture)?$/.exec(path) ?? [];
     if (!operator) return json(403, { detail: "packet contents need the operator role" });

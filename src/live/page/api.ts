@@ -14,6 +14,11 @@ export async function redeem(key: string): Promise<void> {
   useToken(((await answer.json()) as { token: string }).token);
 }
 
+export function forgetToken(): void {
+  token = undefined;
+  sessionStorage.removeItem("weir-token");
+}
+
 export const theToken = (): string | undefined => token;
 
 export async function ask(
@@ -43,8 +48,9 @@ export const trace = async (question: Record<string, string>): Promise<TraceJson
 export const stopMirror = (name: string): Promise<Response> => ask(`mirrors/${encodeURIComponent(name)}`, "DELETE");
 
 export interface CaptureWish {
-  readonly ports?: string[];
-  readonly vm?: string;
+  /** One of these two. */
+  readonly port?: string;
+  readonly owner?: { tenant?: string; vm?: string };
   readonly direction: "ingress" | "egress" | "both";
   readonly filter: string;
   readonly dropped: "include" | "exclude" | "only";
@@ -55,8 +61,8 @@ export interface CaptureWish {
 export const startMirror = async (name: string, wish: CaptureWish): Promise<MirrorJson> => {
   const entry = {
     select: {
-      ...(wish.ports === undefined ? {} : { ports: wish.ports }),
-      ...(wish.vm === undefined ? {} : { owners: [{ vm: wish.vm }] }),
+      ...(wish.port === undefined ? {} : { ports: [wish.port] }),
+      ...(wish.owner === undefined ? {} : { owners: [wish.owner] }),
       direction: wish.direction,
       dropped: wish.dropped,
       ...(wish.filter === "" ? {} : { filter: wish.filter }),

@@ -4,49 +4,136 @@ import { age, band95, bytes, count, short } from "./format.ts";
 import { Fact, Facts, Name } from "./parts.tsx";
 import { useLive } from "./store.ts";
 
-const Term = ({ name, n, strong = false, note = "" }: { name: string; n: number; strong?: boolean; note?: string }) => (
+const Term = ({
+  name,
+  n,
+  strong = false,
+  notes = [],
+}: {
+  name: string;
+  n: number;
+  strong?: boolean;
+  notes?: readonly string[];
+}) => (
   <tr class={strong ? "sum" : ""}>
     <th scope="row">{name}</th>
     <td class="n">{count(n)}</td>
-    <td class="sub">{note}</td>
+    <td class="sub">
+      {notes.map((note) => (
+        <div key={note}>{note}</div>
+      ))}
+    </td>
   </tr>
 );
-const words = (counts: Readonly<Record<string, number>>): string =>
+const items = (counts: Readonly<Record<string, number>>): string[] =>
   Object.entries(counts)
-    .map(([name, n]) => `${name} ${count(n)}`)
-    .join(", ");
+    .toSorted(([, a], [, b]) => b - a)
+    .flatMap(([name, n]) => (n > 0 ? [`${name} ${count(n)}`] : []));
+
+/** What does not add up, one sentence each, by how much; empty where all does. */
+export function failing(audit: AuditJson): string[] {
+  const off = (sum: number, of: number): string =>
+    sum === of ? "differs" : `is ${count(Math.abs(of - sum))} ${sum < of ? "short of" : "more than"}`;
+  const found: string[] = [];
+  if (!audit.dispositionsOk) found.push(`forwarded + refused + consumed ${off(parts(audit), audit.rx)} received`);
+  if (!audit.flowsOk) found.push(`records + table + unattributed ${off(inFlows(audit), audit.rx)} received`);
+  for (const exporter of audit.exporters)
+    if (!exporter.ok)
+      found.push(
+        `${exporter.name.slice(0, 40)}: sent + not exportable ${off(exported(exporter), audit.inRecords)} records`,
+      );
+  if (found.length === 0 && !audit.ok) found.push("the switch says so without naming a term");
+  return found;
+}
+
+const parts = (a: AuditJson): number => a.forwarded + a.dropped + a.consumed + a.observed + a.pending;
+const inFlows = (a: AuditJson): number => a.inRecords + a.inTable + a.unattributed + a.pending;
+const exported = (e: AuditJson["exporters"][number]): number =>
+  e.packets + e.pending + e.lost + Object.values(e.notExportable).reduce((sum, n) => sum + n, 0);
+
+function Verdict({ ok, sum, of, what }: { ok: boolean; sum: number; of: number; what: string }) {
+  const off = of - sum;
+  return (
+    <tr class={ok ? "sum" : "sum amber"}>
+      <th scope="row">{ok ? "sum" : "▲ sum"}</th>
+      <td class="n">{count(sum)}</td>
+      <td class={ok ? "sub" : ""}>
+        {!ok
+          ? `does NOT add up: ${what} is ${count(of)}, ${count(Math.abs(off))} ${off > 0 ? "missing" : "too many"}`
+          : off === 0
+            ? `= ${what}`
+            : `= ${what}, but for ${count(Math.abs(off))} in flight`}
+      </td>
+    </tr>
+  );
+}
 
 function Sum({ audit }: { audit: AuditJson }) {
-  const yes = (ok: boolean): string => (ok ? "= received · yes" : "does NOT add up");
-  const parts = audit.forwarded + audit.dropped + audit.consumed + audit.observed + audit.pending;
-  const flows = audit.inRecords + audit.inTable + audit.unattributed;
+  const failed = failing(audit);
   return (
-    <article class={audit.ok ? "" : "amber"}>
+    <article>
       <h3>
         <Name>{audit.bridge}</Name>{" "}
         <span class={audit.ok ? "sub" : "amber"}>
-          {audit.ok ? `conserved${audit.exact ? ", exact" : ""}` : "NOT conserved"}
+          {audit.ok
+            ? audit.exact
+              ? "conserved, exact"
+              : `conserved, within ${count(audit.inFlight)} frames in flight`
+            : "▲ NOT conserved"}
         </span>
       </h3>
+      {failed.length > 0 && (
+        <p class="problem" role="alert">
+          {failed.join("; ")}
+        </p>
+      )}
       <table class="sums">
+        <caption>Every frame has one fate</caption>
         <tbody>
           <Term name="received by ports" n={audit.rx} strong />
           <Term name="forwarded" n={audit.forwarded} />
-          <Term name="refused" n={audit.dropped} note={words(audit.drops)} />
+          <Term name="refused" n={audit.dropped} notes={items(audit.drops)} />
           <Term name="consumed" n={audit.consumed} />
           {audit.observed > 0 && <Term name="observed" n={audit.observed} />}
           {audit.pending > 0 && <Term name="waiting for a rule" n={audit.pending} />}
-          <Term name="sum" n={parts} strong note={yes(audit.dispositionsOk)} />
-          <Term name="in records written" n={audit.inRecords} />
-          <Term name="in the table, not yet in a record" n={audit.inTable} />
-          <Term name="unattributed" n={audit.unattributed} note={words(audit.causes)} />
-          <Term name="sum" n={flows} strong note={yes(audit.flowsOk)} />
+          <Verdict ok={audit.dispositionsOk} sum={parts(audit)} of={audit.rx} what="received" />
         </tbody>
       </table>
-      <p class="sub">outside the sum, lost around the switch: {words({ ...audit.lost })}</p>
-      {!audit.exact && audit.inFlight > 0 && (
-        <p class="sub">{count(audit.inFlight)} frames were in flight while this was read</p>
-      )}
+      <table class="sums">
+        <caption>Every frame is in one flow</caption>
+        <tbody>
+          <Term name="in records written" n={audit.inRecords} />
+          <Term name="in the table, not yet in a record" n={audit.inTable} />
+          <Term name="unattributed" n={audit.unattributed} notes={items(audit.causes)} />
+          {audit.pending > 0 && <Term name="waiting for a rule" n={audit.pending} />}
+          <Verdict ok={audit.flowsOk} sum={inFlows(audit)} of={audit.rx} what="received" />
+        </tbody>
+      </table>
+      {audit.exporters.map((exporter) => (
+        <table class="sums" key={exporter.name}>
+          <caption>
+            Every record reaches <Name>{exporter.name}</Name>
+          </caption>
+          <tbody>
+            <Term name="packets sent" n={exporter.packets} />
+            {Object.entries(exporter.notExportable).map(
+              ([why, n]) => n > 0 && <Term key={why} name={why} n={n} notes={["not in this format"]} />,
+            )}
+            {exporter.pending > 0 && <Term name="not yet sent" n={exporter.pending} />}
+            {exporter.lost > 0 && <Term name="overrun" n={exporter.lost} />}
+            <Verdict ok={exporter.ok} sum={exported(exporter)} of={audit.inRecords} what="in records" />
+          </tbody>
+        </table>
+      ))}
+      <table class="sums">
+        <caption>Outside the sums: lost around the switch</caption>
+        <tbody>
+          <Term name="before: ring" n={audit.lost.ring} />
+          <Term name="before: NIC" n={audit.lost.nic} />
+          <Term name="after: tap" n={audit.lost.tap} />
+          <Term name="after: queue" n={audit.lost.qdisc} />
+        </tbody>
+      </table>
     </article>
   );
 }
@@ -103,7 +190,7 @@ export function Audit() {
 const bad = (state: string): boolean => !["sending", "idle", "starting"].includes(state);
 
 function Exporter({ exporter, nowMs }: { exporter: ExporterJson; nowMs: number }) {
-  const missing = words(exporter.notExportable);
+  const missing = items(exporter.notExportable).join(", ");
   return (
     <article class={bad(exporter.state) ? "session amber-edge" : "session"}>
       <p class="line">

@@ -1,19 +1,21 @@
 /** The right drawer: what was clicked, in detail, and what can be asked of it. Its place is in the address. */
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import type { FlowJson, PortJson } from "../../bridge/views/json.ts";
 import { Audit, Exporters } from "./audit.tsx";
 import { fate } from "./flows.tsx";
-import { age, bits, bytes, count, destination, pps, protocol, source } from "./format.ts";
-import { CaptureForm, Mirror, Mirrors } from "./mirrors.tsx";
+import { byId, findFlows } from "./follow.ts";
+import { age, bits, bytes, count, destination, percent, pps, protocol, short, source, term } from "./format.ts";
+import { captures } from "./api.ts";
+import { CaptureForm, Mirror, Mirrors, sessions } from "./mirrors.tsx";
 import { Fact, Facts, Name, Spark, ownerName } from "./parts.tsx";
-import { lostOf, vlanText } from "./ports.tsx";
-import { flowHistory, history, useLive } from "./store.ts";
+import { lostOf, used, vlanText } from "./ports.tsx";
+import { flowHistory, history, live, useLive, type Live } from "./store.ts";
 import { TraceForm, TraceOf } from "./trace.tsx";
 import { go, usePlace } from "./url.ts";
 
-const vmOf = (port: PortJson | undefined): { vm?: string } =>
-  port?.owner?.vm === undefined ? {} : { vm: port.owner.vm };
+const ownerOf = (one: { owner?: PortJson["owner"] } | undefined): { owner?: NonNullable<PortJson["owner"]> } =>
+  one?.owner === undefined ? {} : { owner: one.owner };
 
 function PortView({ port }: { port: PortJson }) {
   return (
@@ -44,16 +46,25 @@ function PortView({ port }: { port: PortJson }) {
         <Fact name="out">
           {bits(port.txBps)} · {pps(port.txPps)} · {count(port.txPackets)} packets · {bytes(port.txBytes)}
         </Fact>
+        <Fact name="speed">
+          {port.speed > 0 ? `${short(port.speed)}bit/s, ${percent(used(port)!)} used` : "unknown"}
+        </Fact>
         <Fact name="refused">
           {count(port.dropped)} packets{Object.entries(port.drops).map(([why, n]) => ` · ${why} ${count(n)}`)}
         </Fact>
-        <Fact name="lost">{count(lostOf(port))} packets around the switch</Fact>
+        <Fact name="lost">
+          {count(lostOf(port))} packets around the switch
+          {Object.entries(port.lost).map(([where, n]) => (n > 0 ? ` · ${where} ${count(n)}` : ""))}
+        </Fact>
         <Fact name="flows">{count(port.flows)}</Fact>
       </Facts>
       <p class="acts">
-        <button onClick={() => go({ filter: `port=${port.name}` })}>Only its flows</button>
+        <button onClick={() => go({ filter: term("port", port.name) })}>Only its flows</button>
+        {port.owner?.tenant !== undefined && (
+          <button onClick={() => go({ filter: term("tenant", port.owner!.tenant!) })}>Only its tenant</button>
+        )}
       </p>
-      <CaptureForm port={port.name} {...vmOf(port)} />
+      <CaptureForm port={port.name} {...ownerOf(port)} />
     </>
   );
 }
@@ -61,7 +72,7 @@ function PortView({ port }: { port: PortJson }) {
 /** A flow in pcap's language. */
 function pcapFilter(flow: FlowJson): string {
   if (flow.ipSrc === undefined || flow.ipDst === undefined)
-    return `${flow.vlan === undefined ? "" : ""}ether host ${flow.ethSrc}`;
+    return `ether host ${flow.ethSrc} and ether host ${flow.ethDst}`;
   const name = protocol(flow);
   const ports =
     flow.srcPort === undefined || flow.dstPort === undefined
@@ -71,18 +82,38 @@ function pcapFilter(flow: FlowJson): string {
   return `${proto}host ${flow.ipSrc} and host ${flow.ipDst}${ports}`;
 }
 
-const reverseOf = (flow: FlowJson, all: FlowJson[]): FlowJson | undefined =>
-  all.find(
-    (other) =>
-      other.bridge === flow.bridge &&
-      other.id !== flow.id &&
-      other.ethSrc === flow.ethDst &&
-      other.ipSrc === flow.ipDst &&
-      other.ipDst === flow.ipSrc &&
-      other.srcPort === flow.dstPort &&
-      other.dstPort === flow.srcPort &&
-      other.proto === flow.proto,
-  );
+/** The same conversation the other way, in the filter language. */
+function reverseWhere(flow: FlowJson): string {
+  const pairs: [string, string | number | undefined][] = [
+    ["ethSrc", flow.ethDst],
+    ["ipSrc", flow.ipDst],
+    ["ipDst", flow.ipSrc],
+    ["proto", flow.proto],
+    ["srcPort", flow.dstPort],
+    ["dstPort", flow.srcPort],
+  ];
+  return pairs.flatMap(([key, value]) => (value === undefined ? [] : [term(key, String(value))])).join(" ");
+}
+
+/** A flow that is asked for while it is looked at; null: there is none. */
+function useFlow(where: string | undefined): FlowJson | null | undefined {
+  const [found, setFound] = useState<FlowJson | null>();
+  useEffect(() => {
+    let isGone = false;
+    setFound(undefined);
+    const look = (): void => {
+      if (where === undefined || live.frozen) return;
+      findFlows(where).then(
+        ([flow]) => !isGone && setFound((before) => flow ?? (before === undefined ? null : before)),
+        () => {},
+      );
+    };
+    look();
+    const timer = setInterval(look, 2000);
+    return () => ((isGone = true), clearInterval(timer));
+  }, [where]);
+  return found;
+}
 
 function Direction({ flow, nowMs }: { flow: FlowJson; nowMs: number }) {
   return (
@@ -119,13 +150,40 @@ function Direction({ flow, nowMs }: { flow: FlowJson; nowMs: number }) {
   );
 }
 
-let lastFlow: FlowJson | undefined;
+function FlowView({ id, now, pin }: { id: string; now: Live; pin: string }) {
+  const shown = now.flows.find((flow) => flow.id === id);
+  const asked = useFlow(shown === undefined ? byId(id) : undefined);
+  const last = useRef<FlowJson | undefined>(undefined);
+  const followed = now.followed?.id === id ? now.followed : undefined;
+  const found = shown ?? asked ?? last.current ?? followed;
+  last.current = found ?? undefined;
+  const back = useFlow(found === undefined ? undefined : reverseWhere(found));
+  if (found === undefined)
+    return <p class="empty">{asked === null ? "This flow has ended." : "Looking for the flow …"}</p>;
+  return (
+    <>
+      {shown === undefined && asked === null && <p class="note">This flow has ended: these are its last numbers.</p>}
+      <p class="acts">
+        <button aria-pressed={pin === id} onClick={() => go({ pin: pin === id ? "" : id })}>
+          {pin === id ? "★ Following" : "☆ Pin and follow"}
+        </button>
+      </p>
+      <Direction flow={found} nowMs={now.atMs} />
+      {back === undefined || back === null ? (
+        <p class="sub">{back === null ? "Nothing came the other way." : "Looking for the other way …"}</p>
+      ) : (
+        <Direction flow={back} nowMs={now.atMs} />
+      )}
+      <details>
+        <summary>Why it goes there (trace)</summary>
+        <TraceOf question={{ flow: id }} />
+      </details>
+      <CaptureForm port={found.port} {...ownerOf(found)} filter={pcapFilter(found)} />
+    </>
+  );
+}
 
-function content(
-  open: string,
-  now: ReturnType<typeof useLive>,
-  pin: string,
-): { title: string; body: ComponentChildren } {
+function content(open: string, now: Live, pin: string): { title: string; body: ComponentChildren } {
   const [kind = ""] = open.split(":", 1);
   const rest = open.slice(kind.length + 1);
   const portAt = (path: string): PortJson | undefined => now.ports.find((p) => `${p.bridge}/${p.name}` === path);
@@ -141,41 +199,7 @@ function content(
         ),
     };
   }
-  if (kind === "flow") {
-    const found = now.flows.find((f) => f.id === rest) ?? (lastFlow?.id === rest ? lastFlow : undefined);
-    lastFlow = found;
-    if (found === undefined)
-      return { title: "Flow", body: <p class="empty">This flow has ended, or is not among those shown.</p> };
-    const back = reverseOf(found, now.flows);
-    return {
-      title: "Flow",
-      body: (
-        <>
-          <p class="acts">
-            <button aria-pressed={pin === found.id} onClick={() => go({ pin: pin === found.id ? "" : found.id })}>
-              {pin === found.id ? "★ Following" : "☆ Pin and follow"}
-            </button>
-          </p>
-          <Direction flow={found} nowMs={now.atMs} />
-          {back === undefined ? (
-            <p class="sub">No flow the other way is among those shown.</p>
-          ) : (
-            <Direction flow={back} nowMs={now.atMs} />
-          )}
-          <details>
-            <summary>Why (trace)</summary>
-            <TraceOf question={{ flow: found.id }} />
-          </details>
-          <CaptureForm
-            key={open}
-            port={found.port}
-            {...(found.owner?.vm === undefined ? {} : { vm: found.owner.vm })}
-            filter={pcapFilter(found)}
-          />
-        </>
-      ),
-    };
-  }
+  if (kind === "flow") return { title: "Flow", body: <FlowView key={open} id={rest} now={now} pin={pin} /> };
   if (kind === "drop") {
     const drop = now.drops.find((d) => `${d.bridge}/${d.port}/${d.reason}` === rest);
     if (drop === undefined)
@@ -214,17 +238,19 @@ function content(
         <CaptureForm
           key={open}
           port={name}
-          {...vmOf(portAt(`${bridge}/${name}`))}
+          {...ownerOf(portAt(`${bridge}/${name}`))}
           dropped={dropped === "only" ? "only" : "include"}
         />
       ),
     };
   }
   if (kind === "mirror") {
-    const mirror = now.mirrors.find((m) => m.name === rest);
+    const mirror = sessions(now).find((m) => m.name === rest);
+    if (mirror !== undefined) return { title: "Capture", body: <Mirror mirror={mirror} /> };
+    const isStarting = captures.get(rest)?.done === false;
     return {
       title: "Capture",
-      body: mirror === undefined ? <p class="empty">waiting for the session …</p> : <Mirror mirror={mirror} />,
+      body: <p class="empty">{isStarting ? "Waiting for the session …" : "This session has ended."}</p>,
     };
   }
   if (kind === "trace") return { title: "Trace", body: <TraceForm /> };

@@ -2,10 +2,14 @@
  * The feed: one websocket, a snapshot, then what changed, by sequence number. A gap, or silence, means connect anew; the
  * waits between attempts grow to 5 s. What the page shows meanwhile is what it last knew, and it says so.
  */
-import { redeem, theToken } from "./api.ts";
+import { forgetToken, redeem, theToken } from "./api.ts";
+import { follow } from "./follow.ts";
 import { changed, live, record, type Live } from "./store.ts";
 import { current, linkKey, onPlace } from "./url.ts";
 
+/** Close codes: of ours, a token that is none; of RFC 6455, a policy. */
+const FALSE_TOKEN = 4401;
+const REFUSED = 1008;
 const TOP_FLOWS = 40;
 const INTERVAL_MS = 1000;
 const SILENCE_MS = 10_000;
@@ -49,8 +53,6 @@ const PARTS: readonly (keyof Parts)[] = [
   "mirrors",
 ];
 
-/** Why the link's key got nothing: shown for as long as the page is. */
-let refusedLink: string | undefined;
 let socket: WebSocket | undefined;
 let seq = 0;
 let wait = 250;
@@ -76,11 +78,10 @@ function receive(message: Message): void {
   wait = 250;
   live.atMs = message.atMs;
   if (message.role !== undefined) live.role = message.role;
-  if (message.type === "snapshot")
-    if (refusedLink === undefined) delete live.error;
-    else live.error = refusedLink;
+  if (message.type === "snapshot") delete live.error;
   if (!live.frozen)
     for (const part of PARTS) if (message[part] !== undefined) Object.assign(live, { [part]: message[part] });
+  follow();
   if (!live.frozen) record(message.atMs);
   changed();
 }
@@ -105,7 +106,12 @@ function open(): void {
   });
   mine.addEventListener("close", (event) => {
     clearTimeout(silence);
-    live.connection = event.code === 4401 || event.code === 1008 ? "refused" : live.atMs === 0 ? "connecting" : "lost";
+    // The token of a link lasts as long as the switch's process: without it there is still much to see.
+    if (event.code === FALSE_TOKEN) {
+      forgetToken();
+      live.noSession = "the switch does not know this session any more";
+    }
+    live.connection = event.code === REFUSED ? "refused" : live.atMs === 0 ? "connecting" : "lost";
     changed();
     setTimeout(open, wait);
     wait = Math.min(MOST_WAIT_MS, wait * 2);
@@ -115,10 +121,11 @@ function open(): void {
 export async function connect(): Promise<void> {
   if (linkKey !== undefined)
     await redeem(linkKey).catch((error: Error) => {
-      refusedLink = error.message;
+      live.noSession = error.message;
     });
   let asked = "";
   onPlace(() => {
+    follow();
     const wanted = `${current().filter}\n${current().sort}`;
     if (wanted === asked) return;
     asked = wanted;

@@ -1,12 +1,13 @@
 /** The top flows. Rows change place at most every 2 s and not while the pointer or the keyboard is on them. */
 import { useRef } from "preact/hooks";
 import type { FlowJson } from "../../bridge/views/json.ts";
-import { age, count, destination, protocol, short, source } from "./format.ts";
+import { bits, count, destination, pps, protocol, short, source, wholeAge } from "./format.ts";
 import { Name, Spark, Swatch, ownerName } from "./parts.tsx";
-import { flowHistory, useLive } from "./store.ts";
+import { flowHistory, type Live, useLive } from "./store.ts";
 import { go, usePlace } from "./url.ts";
 
 const SETTLE_MS = 2000;
+const ANSWER_MS = 1500;
 const COLUMNS = [
   ["port", "Port"],
   ["output", "Out"],
@@ -15,9 +16,9 @@ const COLUMNS = [
   ["proto", "Proto"],
   ["ipSrc", "Source"],
   ["ipDst", "Destination"],
+  ["bps", "bit/s"],
   ["packets", "Packets"],
   ["bytes", "Bytes"],
-  ["bps", "bit/s"],
   ["firstMs", "Age"],
   ["disposition", "Fate"],
 ] as const;
@@ -42,32 +43,7 @@ function Row({ flow, nowMs, pinned }: { flow: FlowJson; nowMs: number; pinned: b
       class={`${idle > 5000 ? "old" : ""} ${pinned ? "pinned" : ""} ${flow.mirrors?.length ? "rec" : ""}`}
       onClick={() => go({ open: `flow:${flow.id}` })}
     >
-      <td>
-        <Name class="strong">{flow.port}</Name>
-      </td>
-      <td>{flow.output.length > 1 ? `${flow.output.length} out` : <Name>{flow.output[0] ?? "–"}</Name>}</td>
-      <td>
-        <Swatch tenant={flow.tenant ?? ""} /> <Name>{ownerName(flow.owner) || flow.tenant || "–"}</Name>
-      </td>
-      <td class="n">{flow.vlan ?? "–"}</td>
-      <td>{protocol(flow)}</td>
-      <td>
-        <button class="plain" onClick={(event) => (event.stopPropagation(), go({ open: `flow:${flow.id}` }))}>
-          <Name>{source(flow)}</Name>
-        </button>
-      </td>
-      <td>
-        <Name>{destination(flow)}</Name>
-      </td>
-      <td class="n">{count(flow.packets)}</td>
-      <td class="n">{short(flow.bytes)}</td>
-      <td class="n rate">
-        <Spark from={flowHistory} series={flow.id} />
-        <span>{short(flow.bps)}</span>
-      </td>
-      <td class="n">{age(nowMs - flow.firstMs)}</td>
-      <td class={flow.disposition === "dropped" ? "red" : ""}>{fate(flow)}</td>
-      <td>
+      <td class="star">
         <button
           class="pin"
           aria-pressed={pinned}
@@ -77,7 +53,72 @@ function Row({ flow, nowMs, pinned }: { flow: FlowJson; nowMs: number; pinned: b
           {pinned ? "★" : "☆"}
         </button>
       </td>
+      <td>
+        <Name class="strong">{flow.port}</Name>
+      </td>
+      <td class="output">
+        {flow.output.length > 1 ? `${flow.output.length} ports` : <Name>{flow.output[0] ?? "–"}</Name>}
+      </td>
+      <td class="tenant">
+        <Swatch tenant={flow.tenant ?? ""} /> <Name>{ownerName(flow.owner) || flow.tenant || "–"}</Name>
+      </td>
+      <td class="n vlan">{flow.vlan ?? "–"}</td>
+      <td class="proto">{protocol(flow)}</td>
+      <td>
+        <button class="plain" onClick={(event) => (event.stopPropagation(), go({ open: `flow:${flow.id}` }))}>
+          <Name>{source(flow)}</Name>
+        </button>
+      </td>
+      <td>
+        <Name>{destination(flow)}</Name>
+      </td>
+      <td class="n rate">
+        <Spark from={flowHistory} series={flow.id} />
+        <span>{short(flow.bps)}</span>
+      </td>
+      <td class="n packets">{count(flow.packets)}</td>
+      <td class="n bytes">{short(flow.bytes)}</td>
+      <td class="n firstMs">{wholeAge(nowMs - flow.firstMs)}</td>
+      <td class={flow.disposition === "dropped" ? "red" : ""}>{fate(flow)}</td>
     </tr>
+  );
+}
+
+/** The pinned flow, whether it is among the top flows or not; what was last known of it once it has ended. */
+function Following({ now }: { now: Live }) {
+  const flow = now.followed;
+  const unpin = (
+    <button onClick={() => go({ pin: "" })} aria-label="Unpin the flow">
+      Unpin
+    </button>
+  );
+  if (flow === undefined)
+    return (
+      <div class="following">
+        <b aria-hidden="true">★</b>
+        <p>{now.isFollowedGone ? "The pinned flow has ended." : "Looking for the pinned flow …"}</p>
+        {unpin}
+      </div>
+    );
+  return (
+    <div class="following" role="group" aria-label="Pinned flow">
+      <b aria-hidden="true">★</b>
+      <p>
+        <Name class="strong">{`${flow.port} → ${flow.output.join(", ") || "nowhere"}`}</Name>{" "}
+        <span class="sub">
+          <Name>{`${protocol(flow)} ${source(flow)} → ${destination(flow)}`}</Name>
+        </span>
+      </p>
+      <Spark from={flowHistory} series={flow.id} />
+      <span class="n">
+        {now.isFollowedGone ? "ended" : `${bits(flow.bps)} · ${pps(flow.pps)}`} · {count(flow.packets)} packets ·{" "}
+        <span class={flow.disposition === "dropped" ? "red" : ""}>{fate(flow)}</span>
+      </span>
+      <span class="acts">
+        <button onClick={() => go({ open: `flow:${flow.id}` })}>Details</button>
+        {unpin}
+      </span>
+    </div>
   );
 }
 
@@ -88,13 +129,21 @@ export function Flows() {
   const order = useRef(new Map<string, number>());
   const at = useRef(0);
   const key = useRef("");
+  const asked = useRef(0);
   const wanted = `${place.sort} ${place.filter}`;
-  if (key.current !== wanted || (!busy.current && now.atMs - at.current >= SETTLE_MS)) {
+  // The answer to a new question comes a moment after it, wherever the pointer rests.
+  if (key.current !== wanted) asked.current = Date.now();
+  const isNew = Date.now() - asked.current < ANSWER_MS;
+  if (isNew || (!busy.current && now.atMs - at.current >= SETTLE_MS)) {
     order.current = new Map(now.flows.map((flow, i) => [flow.id, i]));
     at.current = now.atMs;
     key.current = wanted;
   }
-  const sortBy = (name: string): void => go({ sort: place.sort === `-${name}` ? name : `-${name}` });
+  /** The largest first; of ages, the oldest. */
+  const sortBy = (name: string): void => {
+    const [first, second] = name === "firstMs" ? [name, `-${name}`] : [`-${name}`, name];
+    go({ sort: place.sort === first ? second : first });
+  };
   return (
     <section
       class="flows"
@@ -108,27 +157,32 @@ export function Flows() {
         <h2>Flows</h2>
         <span class="sub">{`${now.flows.length} of ${count(now.flowsTotal)}${place.filter === "" ? "" : " that match"}`}</span>
       </header>
+      {place.pin !== "" && <Following now={now} />}
       <div class="scroll" tabIndex={0} role="region" aria-label="Table of flows">
         <table>
           <thead>
             <tr>
+              <th scope="col" class="star">
+                <span class="unseen">Pin</span>
+              </th>
               {COLUMNS.map(([name, label]) => {
                 const on = place.sort.replace("-", "") === name;
+                // The oldest flow is the one that began first.
+                const isDown = place.sort.startsWith("-") !== (name === "firstMs");
                 return (
                   <th
                     key={name}
                     scope="col"
-                    class={NUMBERS.has(name) ? "n" : ""}
-                    aria-sort={on ? (place.sort.startsWith("-") ? "descending" : "ascending") : "none"}
+                    class={`${NUMBERS.has(name) ? "n" : ""} ${name}`}
+                    aria-sort={on ? (isDown ? "descending" : "ascending") : "none"}
                   >
                     <button onClick={() => sortBy(name)}>
                       {label}
-                      {on ? (place.sort.startsWith("-") ? " ↓" : " ↑") : ""}
+                      {on ? (isDown ? " ↓" : " ↑") : ""}
                     </button>
                   </th>
                 );
               })}
-              <th scope="col">Pin</th>
             </tr>
           </thead>
           <tbody>

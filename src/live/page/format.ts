@@ -40,6 +40,13 @@ export function age(ms: number): string {
   return `${Math.floor(s / 86_400)} d ${Math.floor((s % 86_400) / 3600)} h`;
 }
 
+/** As `age`, without tenths: for columns. */
+export const wholeAge = (ms: number): string => (ms < 10_000 ? `${Math.max(0, Math.floor(ms / 1000))} s` : age(ms));
+
+/** 0.0123 → "1.2 %". */
+export const percent = (share: number): string =>
+  share > 0 && share < 0.001 ? "< 0.1 %" : `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
+
 /** Time that is left: "4:12". */
 export function left(ms: number): string {
   const s = Math.max(0, Math.round(ms / 1000));
@@ -93,7 +100,13 @@ export const band95 = (samples: number): number => (samples > 0 ? 1.96 / Math.sq
 
 /** Keys that people may type with ":"; everything else keeps its colons (MACs, IPv6). */
 const TYPED =
-  /(^|\s)(tenant|port|vm|vlan|proto|ip|mac|ipSrc|ipDst|ethSrc|ethDst|srcPort|dstPort|disposition|dropReason|output|bridge|owner[.\w]*):(?=\S)/g;
+  /(^|\s)(id|tenant|vm|bridge|port|output|outputPort|vlan|innerVlan|pcp|etherType|proto|ip|ipSrc|ipDst|mac|ethSrc|ethDst|srcPort|dstPort|icmpType|arpOp|tcpFlags|malformed|disposition|dropReason|rule|mirrors|owner[.\w]*|packets|bytes|pps|bps|state|type|device|reason):(?=\S)/g;
 
 /** `tenant:acme` as typed → `tenant=acme`, the one language. */
 export const typedFilter = (text: string): string => text.trim().replace(TYPED, "$1$2=");
+
+/** A term of that language: blanks stand in quotes, and a quote in a name cannot be said but for any one character. */
+export const term = (key: string, value: string): string => {
+  const text = value.replaceAll('"', "?");
+  return /[\s,]/.test(text) ? `${key}="${text}"` : `${key}=${text}`;
+};

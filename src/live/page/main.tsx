@@ -5,7 +5,8 @@ import { Drawer } from "./drawer.tsx";
 import { connect } from "./feed.ts";
 import { Flows } from "./flows.tsx";
 import { Ports } from "./ports.tsx";
-import { Foot, Refused } from "./refused.tsx";
+import { Foot } from "./foot.tsx";
+import { Refused } from "./refused.tsx";
 import { River } from "./river.tsx";
 import { useLive } from "./store.ts";
 import { Top } from "./top.tsx";
@@ -27,14 +28,19 @@ function App() {
     localStorage.setItem("weir-theme", next);
     setTheme(next);
   };
-  const problem = WORDS[now.connection] ?? now.error;
+  const problem = WORDS[now.connection];
   return (
     <>
       <Top theme={theme} setTheme={choose} />
-      <main class="main">
+      <main class={now.connection === "live" ? "main" : "main stale"}>
         {problem !== undefined && (
           <p class="problem" role="status">
             {problem}
+          </p>
+        )}
+        {now.noSession !== undefined && now.role === "viewer" && (
+          <p class="problem" role="status">
+            You see this as a viewer: {now.noSession}. Open a new link of the switch to capture packets.
           </p>
         )}
         <River theme={theme} />

@@ -1,10 +1,10 @@
 /** Mirror sessions: start one with what is prefilled, watch it, download what it copied, stop it. */
 import { useEffect, useState } from "preact/hooks";
-import type { MirrorJson } from "../../bridge/views/json.ts";
+import type { MirrorJson, PortJson } from "../../bridge/views/json.ts";
 import { captures, download, readCapture, startMirror, stopMirror, type CaptureWish } from "./api.ts";
 import { bytes, count, left } from "./format.ts";
 import { Fact, Facts, Name } from "./parts.tsx";
-import { changed, useLive } from "./store.ts";
+import { changed, useLive, type Live } from "./store.ts";
 import { go } from "./url.ts";
 
 let progressAt = 0;
@@ -18,14 +18,22 @@ const progress = (): void => {
 const sessionName = (from: string): string =>
   `view-${from.replaceAll(/[^\w.-]/g, "").slice(0, 20)}-${Math.random().toString(36).slice(2, 5)}`;
 
+/** Who may not see packets is told why, and gets no button that would be refused. */
+const ViewerNote = () => (
+  <p class="note">
+    You are a viewer. Packet contents need the operator role: open the one-time link that the switch printed, or use a
+    token of an operator.
+  </p>
+);
+
 export function CaptureForm({
   port,
-  vm,
+  owner,
   filter = "",
   dropped = "include",
 }: {
-  port?: string;
-  vm?: string;
+  port: string;
+  owner?: PortJson["owner"];
   filter?: string;
   dropped?: CaptureWish["dropped"];
 }) {
@@ -36,33 +44,31 @@ export function CaptureForm({
     snaplen: 128,
     direction: "both" as CaptureWish["direction"],
     dropped,
-    whole: false,
   });
   const [problem, setProblem] = useState("");
-  const submit = async (event: Event): Promise<void> => {
-    event.preventDefault();
+  const vm = owner?.vm;
+  const start = async (isWhole: boolean): Promise<void> => {
     setProblem("");
-    const name = sessionName(vm !== undefined && wish.whole ? vm : (port ?? vm ?? "all"));
-    const { whole, ...rest } = wish;
+    const name = sessionName(isWhole && vm !== undefined ? vm : port);
+    const of = { ...(owner?.tenant !== undefined && { tenant: owner.tenant }), ...(vm !== undefined && { vm }) };
     try {
-      await startMirror(name, {
-        ...rest,
-        ...(vm !== undefined && (whole || port === undefined) ? { vm } : { ports: [port!] }),
-      });
+      await startMirror(name, { ...wish, ...(isWhole ? { owner: of } : { port }) });
       readCapture(name, progress);
       go({ open: `mirror:${name}` });
     } catch (error) {
       setProblem((error as Error).message);
     }
   };
+  if (now.role === "viewer")
+    return (
+      <div class="form">
+        <h3>Capture</h3>
+        <ViewerNote />
+      </div>
+    );
   return (
-    <form class="form" onSubmit={(event) => void submit(event)}>
+    <form class="form" onSubmit={(event) => (event.preventDefault(), void start(false))}>
       <h3>Capture</h3>
-      {now.role === "viewer" && (
-        <p class="sub">
-          You are a viewer: packet contents need the operator role. Open the one-time link that the switch printed.
-        </p>
-      )}
       <label>
         Filter, in pcap’s language
         <input
@@ -116,19 +122,16 @@ export function CaptureForm({
           </select>
         </label>
       </div>
-      {vm !== undefined && port !== undefined && (
-        <label class="check">
-          <input
-            type="checkbox"
-            checked={wish.whole}
-            onChange={(e) => setWish({ ...wish, whole: e.currentTarget.checked })}
-          />{" "}
-          every port of <Name>{vm}</Name>
-        </label>
-      )}
-      <button class="primary" type="submit">
-        Start capture
-      </button>
+      <p class="acts">
+        <button class="primary" type="submit">
+          Start capture
+        </button>
+        {vm !== undefined && (
+          <button type="button" onClick={() => void start(true)}>
+            Capture every port of <Name>{vm}</Name>
+          </button>
+        )}
+      </p>
       {problem !== "" && (
         <p class="problem" role="alert">
           {problem}
@@ -139,6 +142,7 @@ export function CaptureForm({
 }
 
 export function Mirror({ mirror }: { mirror: MirrorJson }) {
+  const { role } = useLive();
   const [problem, setProblem] = useState("");
   const [nowMs, setNow] = useState(Date.now());
   useEffect(() => {
@@ -146,7 +150,7 @@ export function Mirror({ mirror }: { mirror: MirrorJson }) {
     return () => clearInterval(timer);
   }, []);
   const capture = captures.get(mirror.name);
-  const running = mirror.state === "running" && capture?.done !== true;
+  const running = mirror.state === "running";
   const stop = (): void => {
     setProblem("");
     capture?.stop();
@@ -174,9 +178,14 @@ export function Mirror({ mirror }: { mirror: MirrorJson }) {
             </code>
           </Fact>
         )}
-        <Fact name="selected">{count(mirror.matched)}</Fact>
+        <Fact name="frames">
+          {mirror.snaplen === undefined ? "whole" : `the first ${mirror.snaplen} B of each`}
+          {mirror.select.direction === "both" ? "" : mirror.select.direction === "ingress" ? ", in" : ", out"}
+          {mirror.select.dropped === "only" ? ", refused ones only" : ""}
+        </Fact>
+        <Fact name="selected">{count(mirror.matched)} packets</Fact>
         <Fact name="copied">
-          {count(mirror.sent)} · {bytes(mirror.bytesAfter)}
+          {count(mirror.sent)} packets · {bytes(mirror.bytesAfter)}
         </Fact>
         {mirror.rateDropped + mirror.queueDropped + mirror.failed > 0 && (
           <Fact name="not copied">
@@ -199,7 +208,17 @@ export function Mirror({ mirror }: { mirror: MirrorJson }) {
             Download pcapng
           </button>
         )}
-        {running && mirror.origin !== "config" && <button onClick={stop}>Stop</button>}
+        {capture?.done === true && (
+          <button
+            onClick={() => {
+              captures.delete(mirror.name);
+              changed();
+            }}
+          >
+            Discard
+          </button>
+        )}
+        {running && mirror.origin !== "config" && role === "operator" && <button onClick={stop}>Stop</button>}
       </p>
       {(problem || capture?.error) && (
         <p class="problem" role="alert">
@@ -210,14 +229,35 @@ export function Mirror({ mirror }: { mirror: MirrorJson }) {
   );
 }
 
+const known = new Map<string, MirrorJson>();
+
+/** Sessions of the switch, and those that it has no more but whose frames this page holds. */
+export function sessions(now: Live): MirrorJson[] {
+  for (const mirror of now.mirrors) if (captures.has(mirror.name)) known.set(mirror.name, mirror);
+  const gone = [...captures.keys()].filter((name) => !now.mirrors.some((mirror) => mirror.name === name));
+  return [
+    ...now.mirrors,
+    ...gone.flatMap((name) => {
+      const mirror = known.get(name);
+      return mirror === undefined || captures.get(name)?.done !== true ? [] : [{ ...mirror, state: "ended" as const }];
+    }),
+  ];
+}
+
 export function Mirrors() {
   const now = useLive();
+  const all = sessions(now);
   return (
     <>
-      {now.mirrors.length === 0 && (
-        <p class="empty">Nothing is mirrored. Click a port or a flow, then Start capture.</p>
+      {all.length === 0 && (
+        <p class="empty">
+          {now.role === "viewer"
+            ? "Nothing is mirrored."
+            : "Nothing is mirrored. Click a port or a flow, then Start capture."}
+        </p>
       )}
-      {now.mirrors.map((mirror) => (
+      {now.role === "viewer" && <ViewerNote />}
+      {all.map((mirror) => (
         <Mirror key={`${mirror.bridge}/${mirror.name}`} mirror={mirror} />
       ))}
     </>

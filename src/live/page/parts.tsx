@@ -2,10 +2,10 @@
 import { useEffect, useRef } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import { hue, hueIndex } from "./hues.ts";
-import { WINDOW_S, live, ruler, useLive, type History } from "./store.ts";
+import { live, ruler, useLive, type History } from "./store.ts";
 
 export const Swatch = ({ tenant }: { tenant: string }) => {
-  const index = hueIndex(tenant === "other" ? "" : tenant);
+  const index = hueIndex(tenant);
   return (
     <i
       class={`swatch hatch${index < 0 ? "-other" : index}`}
@@ -43,9 +43,9 @@ export function Spark({ from, series, down = false }: { from: History; series: s
     const style = getComputedStyle(canvas);
     const values = from.get(series);
     const end = from.times.at(-1) ?? 0;
-    const first = from.times.findIndex((t) => t >= end - WINDOW_S);
+    const first = from.times.findIndex((t) => t >= end - live.windowS);
     const most = Math.max(1, ...values.slice(Math.max(0, first)));
-    const x = (t: number): number => w - ((end - t) / WINDOW_S) * w;
+    const x = (t: number): number => w - ((end - t) / live.windowS) * w;
     const y = (v: number): number => (down ? 1 + (v / most) * (h - 2) : h - 1 - (v / most) * (h - 2));
     g.beginPath();
     for (let i = Math.max(0, first); i < values.length; i++) g.lineTo(x(from.times[i]!), y(values[i]!));
@@ -70,7 +70,19 @@ export function Spark({ from, series, down = false }: { from: History; series: s
     ruler.listeners.add(draw);
     return () => void ruler.listeners.delete(draw);
   }, []);
-  return <canvas class={down ? "spark down" : "spark"} ref={ref} aria-hidden="true" />;
+  const point = (event: MouseEvent): void => {
+    const { left, width } = ref.current!.getBoundingClientRect();
+    ruler.set((from.times.at(-1) ?? 0) - live.windowS * (1 - (event.clientX - left) / width));
+  };
+  return (
+    <canvas
+      class={down ? "spark down" : "spark"}
+      ref={ref}
+      aria-hidden="true"
+      onMouseMove={point}
+      onMouseLeave={() => ruler.set(undefined)}
+    />
+  );
 }
 
 export const Facts = ({ children }: { children: ComponentChildren }) => <dl class="facts">{children}</dl>;

@@ -47,12 +47,14 @@ export function Refused() {
               >
                 Trace
               </button>
-              <button
-                onClick={() => go({ open: `capture:${drop.bridge}/${drop.port}:only` })}
-                aria-label={`Capture refused frames of ${drop.port.slice(0, 40)}`}
-              >
-                Capture
-              </button>
+              {now.role === "operator" && (
+                <button
+                  onClick={() => go({ open: `capture:${drop.bridge}/${drop.port}:only` })}
+                  aria-label={`Capture refused frames of ${drop.port.slice(0, 40)}`}
+                >
+                  Capture
+                </button>
+              )}
             </p>
           </li>
         ))}
@@ -67,41 +69,5 @@ export function Refused() {
         ))}
       </ul>
     </section>
-  );
-}
-
-/** `in = forwarded + refused + consumed`, counting together; amber where a term does not add up. */
-export function Foot() {
-  const now = useLive();
-  const audit = now.audit[0];
-  const bridge = now.system?.bridges[0];
-  const all = now.system?.bridges ?? [];
-  const sum = (pick: (b: (typeof all)[number]) => number): number => all.reduce((total, b) => total + pick(b), 0);
-  const terms: [string, number][] = [
-    ["forwarded", sum((b) => b.forwarded)],
-    ["refused", sum((b) => b.dropped)],
-    ["consumed", sum((b) => b.consumed)],
-  ];
-  for (const name of ["observed", "pending"] as const)
-    if (sum((b) => b[name]) > 0) terms.push([name, sum((b) => b[name])]);
-  const ok = all.every((b) => b.conserved) && now.audit.every((a) => a.ok);
-  const failing = audit === undefined || audit.ok ? "" : audit.dispositionsOk ? "records" : "dispositions";
-  return (
-    <footer class={ok ? "foot" : "foot amber"}>
-      {bridge !== undefined && (
-        <button class="plain n" onClick={() => go({ open: "audit" })}>
-          in {count(sum((b) => b.rxPackets))} ={" "}
-          {terms.map(([name, n], i) => `${i > 0 ? "+ " : ""}${name} ${count(n)}`).join(" ")}
-          {ok ? "" : ` · does not add up${failing === "" ? "" : `: ${failing}`}`}
-        </button>
-      )}
-      <nav aria-label="More">
-        {["mirrors", "trace", "exporters", "audit"].map((name) => (
-          <button key={name} onClick={() => go({ open: name })}>
-            {name[0]!.toUpperCase() + name.slice(1)}
-          </button>
-        ))}
-      </nav>
-    </footer>
   );
 }

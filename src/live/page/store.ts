@@ -33,41 +33,68 @@ export interface Live {
   mirrors: MirrorJson[];
   /** Of the subscription (a filter that does not parse), for a person. */
   error?: string;
+  /** Why there is no session of an operator, although one was meant. */
+  noSession?: string;
   frozen: boolean;
+  /** The pinned flow as last known, and whether the switch has it no more. */
+  followed?: FlowJson;
+  isFollowedGone: boolean;
+  windowS: number;
   /** Counts messages: what changed can be asked of it. */
   version: number;
 }
 
-/** Seconds of history that the charts show. */
-export const WINDOW_S = 90;
-const KEEP = 600;
+/** Seconds of history that the charts may show. */
+export const WINDOWS = [90, 600] as const;
 
-/** Rates over time, one row a message; a port, tenant or flow that comes or goes is 0 where it was not. */
+interface Series {
+  readonly row: number[];
+  /** Messages since it was last told of. */
+  silent: number;
+}
+
+/**
+ * Rates over time, one row a message; a port, tenant or flow that comes or goes is 0 where it was not. `keep` rows are
+ * remembered, and a series until `forget` messages have not told of it: flows come and go by thousands.
+ */
 export class History {
   readonly times: number[] = [];
-  private readonly series = new Map<string, number[]>();
+  private readonly series = new Map<string, Series>();
+  private readonly keep: number;
+  private readonly forget: number;
+
+  constructor(keep: number, forget: number) {
+    this.keep = keep;
+    this.forget = forget;
+  }
+
+  get size(): number {
+    return this.series.size;
+  }
 
   push(atMs: number, values: Iterable<readonly [string, number]>): void {
     const at = atMs / 1000;
     if (this.times.length > 0 && at <= this.times.at(-1)!) return;
     this.times.push(at);
+    for (const one of this.series.values()) one.silent++;
     for (const [key, value] of values) {
-      let row = this.series.get(key);
-      if (row === undefined) this.series.set(key, (row = []));
-      while (row.length < this.times.length - 1) row.push(0);
-      row.push(value);
+      let one = this.series.get(key);
+      if (one === undefined) this.series.set(key, (one = { row: [], silent: 0 }));
+      one.silent = 0;
+      while (one.row.length < this.times.length - 1) one.row.push(0);
+      one.row.push(value);
     }
-    const extra = this.times.length - KEEP;
+    const extra = Math.max(0, this.times.length - this.keep);
     if (extra > 0) this.times.splice(0, extra);
-    for (const [key, row] of this.series) {
-      while (row.length < this.times.length + Math.max(0, extra)) row.push(0);
+    for (const [key, { row, silent }] of this.series) {
+      if (silent >= this.forget) this.series.delete(key);
+      while (row.length < this.times.length + extra) row.push(0);
       if (extra > 0) row.splice(0, extra);
-      if (row.at(-1) === 0 && row.every((value) => value === 0)) this.series.delete(key);
     }
   }
 
   get(key: string): number[] {
-    return this.series.get(key) ?? [];
+    return this.series.get(key)?.row ?? [];
   }
 
   clear(): void {
@@ -76,9 +103,9 @@ export class History {
   }
 }
 
-export const history = new History();
-/** Of the flows that are shown: bounded by the top N. */
-export const flowHistory = new History();
+export const history = new History(WINDOWS[1], WINDOWS[1]);
+/** Of the flows that are shown. */
+export const flowHistory = new History(WINDOWS[1], 20);
 
 export const live: Live = {
   connection: "connecting",
@@ -95,6 +122,8 @@ export const live: Live = {
   exporters: [],
   mirrors: [],
   frozen: false,
+  isFollowedGone: false,
+  windowS: WINDOWS[0],
   version: 0,
 };
 
@@ -123,14 +152,20 @@ export function useLive(): Live {
   return live;
 }
 
-/** The moment under the pointer, Unix s, or undefined: every chart draws its ruler there. */
+/** The moment under the pointer, Unix s, or undefined: every chart draws its ruler there, once a frame. */
 export const ruler = {
   at: undefined as number | undefined,
   listeners: new Set<() => void>(),
+  isDrawing: false,
   set(at: number | undefined): void {
     if (this.at === at) return;
     this.at = at;
-    for (const listener of this.listeners) listener();
+    if (this.isDrawing) return;
+    this.isDrawing = true;
+    requestAnimationFrame(() => {
+      this.isDrawing = false;
+      for (const listener of this.listeners) listener();
+    });
   },
 };
 
@@ -151,8 +186,9 @@ export function record(atMs: number): void {
       [`tx ${p.bridge} ${p.name}`, p.txBps],
     ]),
   ]);
-  flowHistory.push(
-    atMs,
-    live.flows.map((flow): [string, number] => [flow.id, flow.bps]),
-  );
+  const { followed } = live;
+  flowHistory.push(atMs, [
+    ...(followed === undefined ? [] : [[followed.id, live.isFollowedGone ? 0 : followed.bps] as const]),
+    ...live.flows.filter(({ id }) => id !== followed?.id).map(({ id, bps }) => [id, bps] as const),
+  ]);
 }

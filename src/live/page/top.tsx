@@ -12,6 +12,12 @@ const Lamp = ({ name, ok, bad }: { name: string; ok: boolean; bad: string }) => 
   </li>
 );
 
+const ZONE = `local time, ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
+const ROLES = {
+  viewer: "sees everything but the contents of packets",
+  operator: "may capture, and see the contents of packets",
+};
+
 export function toggleFreeze(): void {
   live.frozen = !live.frozen;
   changed();
@@ -27,10 +33,9 @@ export function Top({ theme, setTheme }: { theme: string; setTheme: (theme: stri
   useEffect(() => {
     const timer = setInterval(() => setNow(Date.now()), 1000);
     const key = (event: KeyboardEvent): void => {
-      const typing =
-        event.target instanceof HTMLElement &&
-        event.target.closest("input, textarea, select, button, summary") !== null;
-      if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+      const on = (what: string): boolean => event.target instanceof HTMLElement && event.target.closest(what) !== null;
+      if (event.ctrlKey || event.metaKey || event.altKey || on("input, textarea, select")) return;
+      if (event.key === " " && on("button, summary")) return;
       if (event.key === " ") toggleFreeze();
       else if (event.key === "/") box.current?.focus();
       else if (event.key === "Escape") go({ open: "" });
@@ -95,18 +100,31 @@ export function Top({ theme, setTheme }: { theme: string; setTheme: (theme: stri
           ref={box}
           type="search"
           aria-label="Filter"
-          placeholder="tenant=acme port=web1 443 dropped"
+          placeholder="Filter: tenant:acme port:web1 443 dropped"
           value={text}
           spellcheck={false}
           autocomplete="off"
+          aria-invalid={now.error !== undefined}
+          aria-describedby="filter-problem"
           onInput={(e) => setText(e.currentTarget.value)}
-          onKeyDown={(e) => e.key === "Enter" && go({ filter: typedFilter(text) })}
+          onKeyDown={(e) => {
+            if (e.key === "Enter") go({ filter: typedFilter(text) });
+            if (e.key === "Escape") box.current?.blur();
+          }}
         />
+        <kbd aria-hidden="true">/</kbd>
+        <p id="filter-problem" role="status">
+          {now.error !== undefined && <bdi>{now.error}</bdi>}
+        </p>
       </div>
       <div class="tools">
-        <time class="n">{clock(nowMs)}</time>
-        <span class="sub">{now.role}</span>
-        <button aria-pressed={now.frozen} onClick={toggleFreeze} title="space">
+        <time class="n" title={ZONE}>
+          {clock(nowMs)}
+        </time>
+        <span class="role" title={ROLES[now.role]}>
+          {now.role}
+        </span>
+        <button aria-pressed={now.frozen} onClick={toggleFreeze} title="space bar">
           {now.frozen ? "Frozen" : "Freeze"}
         </button>
         <button onClick={() => setTheme(theme === "dark" ? "light" : "dark")}>
