@@ -60,6 +60,7 @@ let silence: ReturnType<typeof setTimeout> | undefined;
 
 function subscribe(): void {
   if (socket?.readyState !== WebSocket.OPEN) return;
+  live.isAsking = true;
   const place = current();
   const where = place.filter === "" ? {} : { where: place.filter };
   socket.send(
@@ -70,6 +71,7 @@ function subscribe(): void {
 function receive(message: Message): void {
   if (message.type === "error") {
     live.error = message.message ?? "the switch refused the filter";
+    live.isAsking = false;
     return changed();
   }
   if (message.type === "delta" && message.seq !== seq + 1) return void socket?.close();
@@ -78,7 +80,10 @@ function receive(message: Message): void {
   wait = 250;
   live.atMs = message.atMs;
   if (message.role !== undefined) live.role = message.role;
-  if (message.type === "snapshot") delete live.error;
+  if (message.type === "snapshot") {
+    delete live.error;
+    live.isAsking = false;
+  }
   if (!live.frozen)
     for (const part of PARTS) if (message[part] !== undefined) Object.assign(live, { [part]: message[part] });
   follow();
@@ -130,6 +135,7 @@ export async function connect(): Promise<void> {
     if (wanted === asked) return;
     asked = wanted;
     subscribe();
+    changed();
   });
   open();
 }

@@ -132,7 +132,7 @@ export function Flows() {
   const asked = useRef(0);
   const wanted = `${place.sort} ${place.filter}`;
   // The answer to a new question comes a moment after it, wherever the pointer rests.
-  if (key.current !== wanted) asked.current = Date.now();
+  if (key.current !== wanted || now.isAsking) asked.current = Date.now();
   const isNew = Date.now() - asked.current < ANSWER_MS;
   if (isNew || (!busy.current && now.atMs - at.current >= SETTLE_MS)) {
     order.current = new Map(now.flows.map((flow, i) => [flow.id, i]));
@@ -155,7 +155,11 @@ export function Flows() {
     >
       <header>
         <h2>Flows</h2>
-        <span class="sub">{`${now.flows.length} of ${count(now.flowsTotal)}${place.filter === "" ? "" : " that match"}`}</span>
+        <span class="sub" role="status">
+          {now.isAsking
+            ? "asking …"
+            : `${now.flows.length} of ${count(now.flowsTotal)}${place.filter === "" ? "" : " that match"}`}
+        </span>
       </header>
       {place.pin !== "" && <Following now={now} />}
       <div class="scroll" tabIndex={0} role="region" aria-label="Table of flows">

@@ -31,6 +31,8 @@ export interface Live {
   audit: AuditJson[];
   exporters: ExporterJson[];
   mirrors: MirrorJson[];
+  /** A filter or an order was asked for, and what is shown is still the one before. */
+  isAsking: boolean;
   /** Of the subscription (a filter that does not parse), for a person. */
   error?: string;
   /** Why there is no session of an operator, although one was meant. */
@@ -123,6 +125,7 @@ export const live: Live = {
   mirrors: [],
   frozen: false,
   isFollowedGone: false,
+  isAsking: false,
   windowS: WINDOWS[0],
   version: 0,
 };
