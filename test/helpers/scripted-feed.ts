@@ -229,13 +229,15 @@ export async function scriptedFeed(script: Script = {}): Promise<Scripted> {
     let where: ((item: unknown) => boolean) | undefined;
     let sort = "-bps";
     let seq = 0;
+    let isAsked = true;
     const send = (t: number, atMs: number): void => {
       const shift = Math.floor(((script.churn ?? 0) / total) * 40 * t);
       let flows = Array.from({ length: 40 }, (_, i) => oneFlow(i + shift * 40, i, t, atMs, script.hostile === true));
       if (where !== undefined) flows = flows.filter(where);
       const parts = moment(t, atMs, script, mirrors);
       const ports = where === undefined ? parts.ports : parts.ports.filter((p) => flows.some((f) => f.port === p.name));
-      const type = seq === 0 ? "snapshot" : "delta";
+      const type = isAsked ? "snapshot" : "delta";
+      isAsked = false;
       socket.send(
         JSON.stringify({
           type,
@@ -255,6 +257,7 @@ export async function scriptedFeed(script: Script = {}): Promise<Scripted> {
       const keys = Object.keys(oneFlow(0, 0, 0, 0, false));
       where = asked.where === undefined ? undefined : compileWhere(asked.where, keys);
       sort = asked.sort;
+      isAsked = true;
       if (seq === 0)
         for (let s = script.past ?? 0; s > 0; s--) send(1000 + (Date.now() - began) / 1000 - s, Date.now() - s * 1000);
       now();

@@ -6,6 +6,7 @@ import { current } from "./url.ts";
 
 const ASK_EVERY_MS = 2000;
 
+/** By the switch's clock. */
 let askedMs = 0;
 let asking = false;
 let known = "";
@@ -35,9 +36,9 @@ export function follow(): void {
     return;
   }
   // An id is never given to another flow: what is gone does not come back.
-  if (asking || live.isFollowedGone || Date.now() - askedMs < ASK_EVERY_MS || live.connection !== "live") return;
+  if (asking || live.isFollowedGone || live.atMs - askedMs < ASK_EVERY_MS || live.connection !== "live") return;
   asking = true;
-  askedMs = Date.now();
+  askedMs = live.atMs;
   findFlows(byId(pin))
     .then(([found]) => {
       if (current().pin !== pin) return;

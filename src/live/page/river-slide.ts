@@ -61,20 +61,21 @@ export function slide(boxes: Boxes, list: readonly Band[], showExpected: boolean
   const bottom = new uPlot(below(width(), lower.clientHeight, showExpected), [[], [], [], []], strips[1]);
   let drawn = -1;
   let windowS = live.windowS;
-  let newest = Date.now() / 1000;
+  let newest = live.atMs / 1000;
+  /** Of the browser's frames behind the switch's clock, s: their zeros differ, it need not be a delay that makes sense. */
   let delay: number | undefined;
   /** Right edge of the window, Unix s. */
   let shown = newest;
   let moved = Number.NaN;
   let frame = 0;
 
-  const redraw = (): void => {
+  const redraw = (at: number): void => {
     drawn = live.version;
     if (windowS !== live.windowS) resize();
     const last = history.times.at(-1);
     if (last !== undefined && last !== newest) {
       newest = last;
-      const seen = Date.now() / 1000 - last;
+      const seen = at / 1000 - last;
       delay = delay === undefined || Math.abs(seen - delay) > MOST_JUMP_S ? seen : delay + SMOOTHING * (seen - delay);
     }
     top.setData(stacked(bands().slice(0, list.length)), false);
@@ -95,13 +96,13 @@ export function slide(boxes: Boxes, list: readonly Band[], showExpected: boolean
     moved = Number.NaN;
   };
   const placeOf = (time: number): number => upper.clientWidth * (1 - (shown - time) / windowS);
-  const step = (): void => {
+  const step = (at: number): void => {
     frame = requestAnimationFrame(step);
     const isNew = drawn !== live.version;
-    if (isNew) redraw();
+    if (isNew) redraw(at);
     if (still.matches || live.connection !== "live") shown = newest;
     else if (!live.frozen)
-      shown = Math.min(newest + AFTER_S / 2, Math.max(newest - BEFORE_S, Date.now() / 1000 - (delay ?? 0) - BEHIND_S));
+      shown = Math.min(newest + AFTER_S / 2, Math.max(newest - BEFORE_S, at / 1000 - (delay ?? 0) - BEHIND_S));
     const shift = -((shown - newest + BEFORE_S) * upper.clientWidth) / windowS;
     const rounded = Math.round(shift * devicePixelRatio) / devicePixelRatio;
     if (rounded === moved) return;
