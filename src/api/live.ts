@@ -23,7 +23,7 @@ import { traceJson } from "../bridge/views/trace.ts";
 import { Problem } from "./problem.ts";
 import { compareBy } from "./query.ts";
 import type { Mirrors } from "./mirrors.ts";
-import type { DropQuery, FlowQuery, PortPatch, ReloadRequest, SwitchView, TraceRequest } from "./switch.ts";
+import type { DropQuery, FlowChoice, FlowQuery, PortPatch, ReloadRequest, SwitchView, TraceRequest } from "./switch.ts";
 import { compileWhere } from "./where.ts";
 
 export interface RunningConfig {
@@ -100,10 +100,16 @@ export function liveView(running: Running): SwitchView {
     audit: () => audit(running),
     config: () => publicConfig(running.config().value),
     async flows(query) {
-      const matches = flowFilter(query);
+      const choice = chooseFlows(query);
       await refresh();
-      const { sort, limit } = query;
-      return topFlows(sources(), { ...matches, sort: checkSort(sort), limit, compare: compareBy }, running.breath);
+      const [list] = await topFlows(sources(), [choice], running.breath);
+      return list!;
+    },
+    chooseFlows,
+    async flowLists(choices) {
+      await refresh();
+      const { sleep } = running.breath;
+      return topFlows(sources(), choices, { breathe: () => sleep(1), sleep });
     },
     async *flowStream(query) {
       const { matches } = flowFilter(query);
@@ -143,6 +149,10 @@ function withMirrors(port: PortJson, sessions: readonly MirrorJson[]): PortJson 
 
 function flowFilter(query: FlowQuery): { matches?: (flow: FlowJson) => boolean } {
   return query.where === undefined ? {} : { matches: compileWhere(query.where, FLOW_KEYS) };
+}
+
+function chooseFlows(query: FlowQuery): FlowChoice {
+  return { ...flowFilter(query), sort: checkSort(query.sort), limit: query.limit, compare: compareBy };
 }
 
 function checkSort(sort: string): string {

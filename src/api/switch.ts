@@ -18,6 +18,7 @@ import type {
   TenantJson,
   TraceJson,
 } from "../bridge/views/json.ts";
+import type { FlowChoice, FlowList } from "../bridge/views/flows.ts";
 import type { EventBus } from "../telemetry/events.ts";
 
 export type Maybe<T> = T | Promise<T>;
@@ -39,6 +40,9 @@ export interface FlowQuery {
   /** Most flows to return; 0 = every one, in no order. */
   readonly limit: number;
 }
+
+/** A query that was checked and can be answered as often as one likes. */
+export type { FlowChoice, FlowList };
 
 export interface DropQuery {
   /** Window, ms; "start" = since the switch started. */
@@ -90,7 +94,11 @@ export interface SwitchView {
   /** The running configuration, units resolved, without secrets. */
   config(): Maybe<unknown>;
   /** The chosen flows in order, and how many matched. */
-  flows(query: FlowQuery): Promise<{ items: FlowJson[]; total: number }>;
+  flows(query: FlowQuery): Promise<FlowList>;
+  /** Throws a Problem. */
+  chooseFlows(query: FlowQuery): FlowChoice;
+  /** A list for each, in one pass over all flows that leaves the control thread half of its time. */
+  flowLists(choices: readonly FlowChoice[]): Promise<FlowList[]>;
   /** Every flow that matches, in slices, in no order: bounded memory for a million. */
   flowStream(query: FlowQuery): AsyncIterable<FlowJson[]>;
   trace(request: TraceRequest): Maybe<TraceJson>;

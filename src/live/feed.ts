@@ -1,11 +1,17 @@
 /**
- * The feed behind `/live`: one websocket a client, first a snapshot, then what changed, numbered. README.md has the messages.
+ * The feed behind `/live`: one websocket a client, first a snapshot, then what changed, numbered. README.md has the rules,
+ * `messages.ts` the messages.
  *
- * Equal subscriptions are worked out once; without clients nothing is. A client that does not keep up misses messages, is
- * told how many, and gets a snapshot next.
+ * Clients with equal subscriptions share a stream: its messages are worked out and written once. Without clients nothing
+ * is. A client that does not keep up misses messages, is told how many, and gets a snapshot next.
  */
 import type { WebSocket } from "ws";
 import type { Credential, Role, SwitchView } from "../api/switch.ts";
+import { Board, type Part } from "./board.ts";
+import { FlowLists, type FlowsPart } from "./flow-lists.ts";
+import type { PartName, ServerMessage, SubscribeMessage } from "./messages.ts";
+import { Stream } from "./stream.ts";
+import { MIN_INTERVAL_MS, readSubscription, type Subscription } from "./subscription.ts";
 
 /** Who may what, and who may no more. */
 export interface FeedAccess {
@@ -19,64 +25,57 @@ export interface FeedOptions {
   readonly view: SwitchView;
   /** Unix ms. */
   readonly now: () => number;
+  /** Ms of a clock that never goes back. */
+  readonly uptime: () => number;
   readonly access: FeedAccess;
 }
 
-const MIN_INTERVAL_MS = 200;
-const MAX_INTERVAL_MS = 60_000;
-const MOST_FLOWS = 200;
-const MOST_WHERE = 1000;
+/** Between two looks at what is due. */
+const TICK_MS = 50;
 /** Waiting for a client in its socket, bytes: above this it misses messages. */
 const MOST_WAITING = 1 << 20;
-/** The audit reads the whole table: not at every message. */
-const AUDIT_EVERY_MS = 5000;
-const DROPS_WINDOW_MS = 60_000;
+/** Flows that are not there after so long are left out of a message; the first ones are waited for longer. */
+const FLOWS_WAIT_MS = 500;
+const FIRST_FLOWS_WAIT_MS = 3000;
+/** A client that answers no ping for so long is dead. */
+const PING_MS = 30_000;
+/** A stream that its last client left can be resumed for so long. */
+const LINGER_MS = 30_000;
+const MOST_LINGERING = 32;
+/** Of a client: messages at once, and a second. A filter that is typed is a message a key. */
+const BURST = 50;
+const PER_SECOND = 10;
 
-interface Subscription {
-  readonly where: string;
-  readonly sort: string;
-  readonly top: number;
-  readonly intervalMs: number;
-}
-
-/** Parts of a message as JSON text, by name. */
-type Parts = Map<string, string>;
-
-interface Client {
+export interface Client {
   readonly socket: WebSocket;
   role: Role;
   /** Ends the watch on the token that gave the role. */
   release: () => void;
-  group: Group | undefined;
-  sequence: number;
+  stream: Stream | undefined;
   /** Messages that it did not get, for it was slow. */
   missed: number;
   needsSnapshot: boolean;
-}
-
-class Group {
-  readonly key: string;
-  readonly asked: Subscription;
-  readonly clients = new Set<Client>();
-  parts: Parts = new Map();
-  timer: NodeJS.Timeout | undefined;
-  isBusy = false;
-
-  constructor(key: string, asked: Subscription) {
-    this.key = key;
-    this.asked = asked;
-  }
+  /** It said something since the last ping. */
+  isAlive: boolean;
+  messagesLeft: number;
+  heardMs: number;
 }
 
 export class Feed {
   private readonly options: FeedOptions;
-  private readonly groups = new Map<string, Group>();
+  private readonly board: Board;
+  private readonly lists: FlowLists;
+  private readonly streams = new Map<string, Stream>();
   private readonly clients = new Set<Client>();
-  private audit = "[]";
-  private auditAtMs = -Infinity;
+  private timer: NodeJS.Timeout | undefined;
+  private pinger: NodeJS.Timeout | undefined;
+  private isTurning = false;
+  private isClosed = false;
 
   constructor(options: FeedOptions) {
     this.options = options;
+    this.board = new Board(options.view, options.uptime);
+    this.lists = new FlowLists(options.view, options.uptime);
   }
 
   get size(): number {
@@ -89,23 +88,56 @@ export class Feed {
       socket,
       role: who.role,
       release: () => {},
-      group: undefined,
-      sequence: 0,
+      stream: undefined,
       missed: 0,
       needsSnapshot: true,
+      isAlive: true,
+      messagesLeft: BURST,
+      heardMs: this.options.uptime(),
     };
     this.clients.add(client);
+    this.pinger ??= setInterval(() => this.ping(), PING_MS).unref();
     this.watch(client, who);
     socket.on("message", (data, isBinary) => {
+      client.isAlive = true;
       if (isBinary) return socket.close(1003, "text messages only");
+      if (!this.mayTalk(client)) return socket.close(1008, "too many messages");
       this.hear(client, (data as Buffer).toString());
     });
+    socket.on("pong", () => (client.isAlive = true));
     socket.on("error", () => socket.terminate());
     socket.on("close", () => {
       this.leave(client);
       client.release();
       this.clients.delete(client);
+      if (this.clients.size > 0) return;
+      clearInterval(this.pinger);
+      this.pinger = undefined;
     });
+  }
+
+  close(): void {
+    this.isClosed = true;
+    clearInterval(this.timer);
+    clearInterval(this.pinger);
+    for (const stream of this.streams.values()) clearTimeout(stream.lingering);
+    this.streams.clear();
+    for (const { socket } of this.clients) socket.close(1001, "the switch ends");
+  }
+
+  private ping(): void {
+    for (const client of this.clients) {
+      if (!client.isAlive) client.socket.terminate();
+      client.isAlive = false;
+      if (client.socket.readyState === client.socket.OPEN) client.socket.ping();
+    }
+  }
+
+  private mayTalk(client: Client): boolean {
+    const nowMs = this.options.uptime();
+    client.messagesLeft = Math.min(BURST, client.messagesLeft + ((nowMs - client.heardMs) * PER_SECOND) / 1000) - 1;
+    client.heardMs = nowMs;
+    return client.messagesLeft >= 0;
   }
 
   /** From now on the client is who `who` is, for as long as that token is one. */
@@ -123,12 +155,6 @@ export class Feed {
     });
   }
 
-  close(): void {
-    for (const group of this.groups.values()) clearInterval(group.timer);
-    this.groups.clear();
-    for (const { socket } of this.clients) socket.close(1001, "the switch ends");
-  }
-
   private hear(client: Client, text: string): void {
     let message: Record<string, unknown>;
     try {
@@ -144,116 +170,150 @@ export class Feed {
       if (who === undefined) return client.socket.close(4401, "that token is none");
       this.watch(client, who);
     } else if (message["type"] === "subscribe") {
-      const asked = subscription(message);
+      const asked = readSubscription(message);
       if (typeof asked === "string") return this.tell(client, { type: "error", message: asked });
-      this.leave(client);
-      this.join(client, asked);
+      try {
+        this.join(client, asked.subscription, asked.resume);
+      } catch (error) {
+        this.tell(client, { type: "error", message: (error as Error).message });
+      }
     } else this.tell(client, { type: "error", message: "type: hello or subscribe" });
   }
 
-  private tell(client: Client, message: object): void {
-    if (client.socket.readyState === client.socket.OPEN) client.socket.send(JSON.stringify(message));
+  private tell({ socket }: Client, message: ServerMessage): void {
+    if (socket.readyState === socket.OPEN) socket.send(JSON.stringify(message));
   }
 
-  private join(client: Client, asked: Subscription): void {
+  // ---- streams ----------------------------------------------------------------------------------------------------------
+
+  /** Throws an Error where the flows that it asks for cannot be. */
+  private join(client: Client, asked: Subscription, resume: SubscribeMessage["resume"]): void {
     const key = JSON.stringify(asked);
-    let group = this.groups.get(key);
-    if (group === undefined) {
-      group = new Group(key, asked);
-      this.groups.set(key, group);
-      const mine = group;
-      group.timer = setInterval(() => void this.turn(mine), asked.intervalMs);
+    const nowMs = this.options.uptime();
+    let stream = this.streams.get(key);
+    if (stream === undefined) {
+      const wantsFlows = asked.parts.includes("flows") || asked.parts.includes("flowsTotal");
+      stream = new Stream(key, asked, wantsFlows ? this.lists.take(asked) : undefined, nowMs);
+      this.streams.set(key, stream);
     }
-    group.clients.add(client);
-    client.group = group;
-    client.needsSnapshot = true;
-    void this.turn(group);
+    if (client.stream !== stream) this.leave(client);
+    clearTimeout(stream.lingering);
+    stream.lingering = undefined;
+    stream.clients.add(client);
+    client.stream = stream;
+    const missing = resume?.epoch === stream.epoch ? stream.since(resume.seq) : undefined;
+    client.needsSnapshot = missing === undefined;
+    if (missing !== undefined) {
+      const { epoch } = stream;
+      this.tell(client, { type: "resumed", epoch, seq: resume!.seq, atMs: this.options.now(), role: client.role });
+      for (const bytes of missing) client.socket.send(bytes, { binary: false });
+    }
+    stream.dueMs = Math.min(stream.dueMs, Math.max(nowMs, stream.toldMs + MIN_INTERVAL_MS));
+    this.timer ??= setInterval(() => void this.turn(), TICK_MS);
+    setImmediate(() => void this.turn());
   }
 
   private leave(client: Client): void {
-    const { group } = client;
-    if (group === undefined) return;
-    client.group = undefined;
-    group.clients.delete(client);
-    if (group.clients.size > 0) return;
-    clearInterval(group.timer);
-    this.groups.delete(group.key);
+    const { stream } = client;
+    if (stream === undefined) return;
+    client.stream = undefined;
+    stream.clients.delete(client);
+    if (stream.clients.size > 0) return;
+    stream.pendingMs = undefined;
+    stream.lingering = setTimeout(() => this.forget(stream), LINGER_MS).unref();
+    const lingering = [...this.streams.values()].filter(({ clients }) => clients.size === 0);
+    if (lingering.length > MOST_LINGERING) this.forget(lingering[0]!);
+    if (lingering.length < this.streams.size) return;
+    clearInterval(this.timer);
+    this.timer = undefined;
   }
 
-  private async turn(group: Group): Promise<void> {
-    if (group.isBusy) return;
-    group.isBusy = true;
+  private forget(stream: Stream): void {
+    clearTimeout(stream.lingering);
+    if (stream.list !== undefined) this.lists.give(stream.list);
+    this.streams.delete(stream.key);
+    this.board.keep([...this.streams.values()].map(({ asked }) => asked.scope));
+  }
+
+  // ---- rounds -----------------------------------------------------------------------------------------------------------
+
+  /** What is due is read, once for all, and told. */
+  private async turn(): Promise<void> {
+    if (this.isTurning || this.isClosed) return;
+    const nowMs = this.options.uptime();
+    const pending = [...this.streams.values()].filter((stream) => stream.isPending(nowMs));
+    const stale = new Set<FlowsPart>();
+    for (const { list, pendingMs } of pending) if (list !== undefined && list.readMs < pendingMs!) stale.add(list);
+    this.lists.pass(stale, (error) => {
+      for (const stream of this.streams.values())
+        if (error !== undefined && stream.list !== undefined && stale.has(stream.list)) this.tellAll(stream, error);
+      void this.turn();
+    });
+    const ready = pending.filter((stream) => hasFlows(stream, nowMs));
+    if (ready.length === 0) return;
+    this.isTurning = true;
     try {
-      const before = group.parts;
-      group.parts = await this.collect(group.asked);
-      const atMs = this.options.now();
-      const changed = [...group.parts].filter(([name, text]) => before.get(name) !== text);
-      for (const client of group.clients) this.send(client, atMs, group.parts, changed);
+      await this.board.refresh(new Set(ready.flatMap(({ asked }) => asked.parts)));
+      for (const stream of ready) {
+        stream.pendingMs = undefined;
+        stream.toldMs = nowMs;
+        this.publish(stream);
+        // Each is about a millisecond: others have their turn between them.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
     } catch (error) {
-      for (const client of group.clients) this.tell(client, { type: "error", message: (error as Error).message });
+      for (const stream of ready) this.tellAll(stream, error as Error);
     } finally {
-      group.isBusy = false;
+      this.isTurning = false;
     }
   }
 
-  private send(client: Client, atMs: number, parts: Parts, changed: readonly (readonly [string, string])[]): void {
-    const { socket } = client;
-    if (socket.readyState !== socket.OPEN) return;
-    if (socket.bufferedAmount > MOST_WAITING) {
-      client.missed++;
-      client.needsSnapshot = true;
-      return;
-    }
-    const isSnapshot = client.needsSnapshot;
-    client.needsSnapshot = false;
-    const head = {
-      type: isSnapshot ? "snapshot" : "delta",
-      seq: ++client.sequence,
-      atMs,
-      role: client.role,
-      ...(client.missed > 0 && { missed: client.missed }),
-    };
-    const body = [...(isSnapshot ? parts : changed)].map(([name, text]) => `,"${name}":${text}`).join("");
-    socket.send(`${JSON.stringify(head).slice(0, -1)}${body}}`);
+  private tellAll(stream: Stream, { message }: Error): void {
+    stream.pendingMs = undefined;
+    for (const client of stream.clients) this.tell(client, { type: "error", message });
   }
 
-  private async collect({ where, sort, top }: Subscription): Promise<Parts> {
-    const { view, now } = this.options;
-    const { items, total } = await view.flows({ ...(where !== "" && { where }), sort, limit: top });
-    const drops = await view.drops({ since: DROPS_WINDOW_MS, all: false });
-    if (now() - this.auditAtMs >= AUDIT_EVERY_MS) {
-      this.auditAtMs = now();
-      this.audit = JSON.stringify(await view.audit());
+  private publish(stream: Stream): void {
+    const atMs = this.options.now();
+    const { scope } = stream.asked;
+    const parts: [PartName, Part][] = [];
+    for (const name of stream.asked.parts) {
+      const part =
+        name === "flows"
+          ? stream.list?.flows
+          : name === "flowsTotal"
+            ? stream.list?.total
+            : this.board.part(name, scope);
+      if (part !== undefined) parts.push([name, part]);
     }
-    const parts: Record<string, unknown> = {
-      system: await view.system(),
-      ports: await view.ports(),
-      tenants: await view.tenants(),
-      flows: items,
-      flowsTotal: total,
-      drops: drops.items,
-      lost: drops.lost,
-      expected: drops.expected,
-      exporters: await view.exporters(),
-      mirrors: await view.mirrors(),
-    };
-    const texts = Object.entries(parts).map(([name, value]): [string, string] => [name, JSON.stringify(value)]);
-    return new Map([...texts, ["audit", this.audit]]);
+    const delta = stream.next(parts, atMs);
+    let whole: string | undefined;
+    for (const client of stream.clients) {
+      const { socket } = client;
+      if (socket.readyState !== socket.OPEN) continue;
+      if (socket.bufferedAmount > MOST_WAITING) {
+        client.missed++;
+        client.needsSnapshot = true;
+      } else if (client.needsSnapshot) {
+        client.needsSnapshot = false;
+        const { role, missed } = client;
+        const head = {
+          type: "snapshot",
+          epoch: stream.epoch,
+          seq: stream.seq,
+          atMs,
+          role,
+          ...(missed > 0 && { missed }),
+        };
+        whole ??= parts.map(([name, { text }]) => `,"${name}":${text}`).join("");
+        socket.send(`${JSON.stringify(head).slice(0, -1)}${whole}}`);
+      } else socket.send(delta, { binary: false });
+    }
   }
 }
 
-/** What a client asks for, or what is wrong with it. */
-function subscription(message: Readonly<Record<string, unknown>>): Subscription | string {
-  const { where = "", sort = "-bps", top = 40, intervalMs = 1000 } = message;
-  if (typeof where !== "string" || where.length > MOST_WHERE) return `where: text of ${MOST_WHERE} characters at most`;
-  if (typeof sort !== "string" || !/^-?\w{1,40}$/.test(sort))
-    return "sort: a key of the flow, - before it for the largest first";
-  if (!Number.isInteger(top) || (top as number) < 1 || (top as number) > MOST_FLOWS) return `top: 1 to ${MOST_FLOWS}`;
-  if (
-    !Number.isInteger(intervalMs) ||
-    (intervalMs as number) < MIN_INTERVAL_MS ||
-    (intervalMs as number) > MAX_INTERVAL_MS
-  )
-    return `intervalMs: ${MIN_INTERVAL_MS} to ${MAX_INTERVAL_MS}`;
-  return { where, sort, top: top as number, intervalMs: intervalMs as number };
+/** What it tells of flows is of now, or has been waited for long enough. */
+function hasFlows({ list, pendingMs }: Stream, nowMs: number): boolean {
+  if (list === undefined || list.readMs >= pendingMs!) return true;
+  return nowMs - pendingMs! > (list.readMs === -Infinity ? FIRST_FLOWS_WAIT_MS : FLOWS_WAIT_MS);
 }

@@ -49,7 +49,7 @@ export class Web {
     const { view, log, now, oneTimeKey } = options;
     this.options = options;
     this.access = new Access(oneTimeKey);
-    this.feed = new Feed({ view, now, access: this.access });
+    this.feed = new Feed({ view, now, uptime: () => performance.now(), access: this.access });
     this.sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false });
     this.site = {
       view,

@@ -377,6 +377,12 @@ export function fakeSwitch(more: Partial<SwitchView> = {}): FakeSwitch {
       calls.push(query);
       return { items: flows.toSorted(compareBy(query.sort)).slice(0, query.limit), total: 12_345 };
     },
+    chooseFlows: ({ sort, limit }) => ({ sort, limit, compare: compareBy }),
+    flowLists: async (choices) =>
+      choices.map(({ matches = () => true, sort, limit }) => {
+        const found = flows.filter(matches).toSorted(compareBy(sort));
+        return { items: found.slice(0, limit), total: found.length };
+      }),
     async *flowStream() {
       for (let n = 0; n < 100; n++) yield flows;
     },

@@ -39,7 +39,7 @@ async function client(port: number, token?: string) {
   await new Promise<void>((resolve, reject) => {
     socket.on("open", () => socket.send(JSON.stringify({ type: "subscribe" })));
     socket.on("message", (data) => {
-      state.role = (JSON.parse(String(data)) as { role: string }).role;
+      state.role = (JSON.parse(String(data)) as { role?: string }).role ?? state.role;
       resolve();
     });
     socket.on("error", reject);

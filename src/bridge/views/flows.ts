@@ -170,8 +170,17 @@ export interface FlowChoice {
   compare(sort: string): (a: unknown, b: unknown) => number;
 }
 
-/** Slots whose JSON is made in one go: about a millisecond. */
+/** The first `limit` of the flows that match, in order, and how many match. */
+export interface FlowList {
+  readonly items: FlowJson[];
+  readonly total: number;
+}
+
+/** Work done in one go, in JSONs of a flow: about a millisecond. */
 const JSON_SLICE = 256;
+/** What a filter, and what a counter that is looked at, takes of that. */
+const FILTER_WORK = 1 / 10;
+const COUNTER_WORK = 1 / 32;
 
 interface Candidate {
   readonly source: FlowSource;
@@ -181,35 +190,78 @@ interface Candidate {
   readonly json: FlowJson | undefined;
 }
 
-/** The first `limit` of the flows that match, in order, and how many match. */
+/** One list that is being made. */
+class Picker {
+  readonly needsJson: boolean;
+  total = 0;
+  private readonly choice: FlowChoice;
+  private readonly quick: ((source: FlowSource, slot: number) => number) | undefined;
+  private readonly down: boolean;
+  private readonly best: TopN<Candidate>;
+
+  constructor(choice: FlowChoice) {
+    const { sort, limit } = choice;
+    this.choice = choice;
+    this.down = sort.startsWith("-");
+    this.quick = QUICK[sort.replace(/^-/, "")];
+    this.needsJson = choice.matches !== undefined || this.quick === undefined;
+    const inOrder = choice.compare(sort);
+    this.best = new TopN<Candidate>(
+      limit,
+      this.quick === undefined
+        ? (a, b) => inOrder(a.json, b.json)
+        : (a, b) => (this.down ? b.value - a.value : a.value - b.value),
+    );
+  }
+
+  /** `json`: of the flow, where `needsJson` says so. */
+  offer(source: FlowSource, slot: number, json: FlowJson | undefined): void {
+    const { matches } = this.choice;
+    if (matches !== undefined && !matches(json!)) return;
+    this.total++;
+    const value = this.quick?.(source, slot) ?? 0;
+    // Most of a million are not among the best: nothing is made for them.
+    const { least } = this.best;
+    if (this.quick !== undefined && least !== undefined && (this.down ? value <= least.value : value >= least.value))
+      return;
+    this.best.offer({ source, slot, gen: source.slots.u32[slot * SLOT_WORDS + SLOT_GEN]!, value, json });
+  }
+
+  list(): FlowList {
+    const items = this.best.sorted().flatMap(({ source, slot, gen, json }) => {
+      const at = slot * SLOT_WORDS;
+      // A flow that ended since it was chosen is shown as it was, or not at all where its slot is another's.
+      const same = source.slots.u32[at + SLOT_GEN] === gen && source.slots.u32[at + SLOT_STATE] === STATE_LIVE;
+      return same ? [flowJson(source, slot)] : json === undefined ? [] : [json];
+    });
+    return { items, total: this.total };
+  }
+}
+
+/** A list for each choice, in one pass over the slots, in slices: JSON of a flow is made once, whoever filters it. */
 export async function topFlows(
   sources: readonly FlowSource[],
-  choice: FlowChoice,
+  choices: readonly FlowChoice[],
   breath: Breath,
-): Promise<{ items: FlowJson[]; total: number }> {
-  const down = choice.sort.startsWith("-");
-  const quick = QUICK[choice.sort.replace(/^-/, "")];
-  const inOrder = choice.compare(choice.sort);
-  const best = new TopN<Candidate>(
-    choice.limit,
-    quick === undefined ? (a, b) => inOrder(a.json, b.json) : (a, b) => (down ? b.value - a.value : a.value - b.value),
-  );
-  let total = 0;
-  for (const source of sources)
-    await eachLive(source, breath, choice.matches !== undefined || quick === undefined, (slot) => {
-      const json = choice.matches === undefined && quick !== undefined ? undefined : flowJson(source, slot);
-      if (choice.matches !== undefined && !choice.matches(json!)) return;
-      total++;
-      const gen = source.slots.u32[slot * SLOT_WORDS + SLOT_GEN]!;
-      best.offer({ source, slot, gen, value: quick?.(source, slot) ?? 0, json });
-    });
-  const items = best.sorted().flatMap(({ source, slot, gen, json }) => {
-    const at = slot * SLOT_WORDS;
-    // A flow that ended since it was chosen is shown as it was, or not at all where its slot is another's.
-    const same = source.slots.u32[at + SLOT_GEN] === gen && source.slots.u32[at + SLOT_STATE] === STATE_LIVE;
-    return same ? [flowJson(source, slot)] : json === undefined ? [] : [json];
-  });
-  return { items, total };
+): Promise<FlowList[]> {
+  const pickers = choices.map((choice) => new Picker(choice));
+  const needsJson = pickers.some((picker) => picker.needsJson);
+  const unit = pickers.length * (needsJson ? FILTER_WORK : COUNTER_WORK) + (needsJson ? 1 : 0);
+  for (const source of sources) {
+    const { u32, capacity } = source.slots;
+    let work = 0;
+    for (let slot = 0; slot < capacity; slot++) {
+      if (u32[slot * SLOT_WORDS + SLOT_STATE] === STATE_LIVE) {
+        const json = needsJson ? flowJson(source, slot) : undefined;
+        for (const picker of pickers) picker.offer(source, slot, json);
+        work += unit;
+      }
+      if (work < JSON_SLICE && (slot + 1) % SLICE !== 0) continue;
+      work = 0;
+      await breath.breathe();
+    }
+  }
+  return pickers.map((picker) => picker.list());
 }
 
 /** All flows that match, in slices. */
@@ -236,22 +288,4 @@ export async function* streamFlows(
 function* live(slots: FlowSlots, from: number, count: number): Generator<number> {
   const to = Math.min(slots.capacity, from + count);
   for (let slot = from; slot < to; slot++) if (slots.u32[slot * SLOT_WORDS + SLOT_STATE] === STATE_LIVE) yield slot;
-}
-
-async function eachLive(
-  source: FlowSource,
-  breath: Breath,
-  costly: boolean,
-  each: (slot: number) => void,
-): Promise<void> {
-  const { capacity } = source.slots;
-  for (let from = 0; from < capacity; from += SLICE) {
-    let work = 0;
-    for (const slot of live(source.slots, from, SLICE)) {
-      each(slot);
-      if (!costly || ++work % JSON_SLICE !== 0) continue;
-      await breath.breathe();
-    }
-    await breath.breathe();
-  }
 }

@@ -21,6 +21,11 @@ export class TopN<T> {
     }
   }
 
+  /** The last of the kept, where there is room for no more: what does not come before it is not kept. */
+  get least(): T | undefined {
+    return this.items.length < this.size ? undefined : this.items[0];
+  }
+
   /** What was kept, in order. */
   sorted(): T[] {
     return this.items.toSorted(this.compare);
