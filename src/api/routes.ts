@@ -34,8 +34,16 @@ export interface Route {
   readonly path: string;
   readonly role: Role;
   readonly summary: string;
+  /** What the document says of it, by names of types: one thing, a list of things and what stands beside it, or no JSON. */
+  readonly answer: AnswerShape;
+  readonly body?: string;
+  readonly query?: readonly string[];
   handle(call: Call): Maybe<Answer>;
 }
+
+type AnswerShape = string | { readonly list: string; readonly extra?: string } | { readonly media: string };
+/** An answer without a body. */
+const NOTHING = { media: "none" };
 
 const LIST = ["where", "sort", "limit", "name"];
 const DEFAULT_DROP_WINDOW_MS = 60_000;
@@ -43,28 +51,57 @@ const DEFAULT_FLOWS = 20;
 /** States of a bridge that does what it is for. */
 const WORKING = ["forwarding", "observing"];
 
-const get = (path: string, summary: string, handle: Route["handle"]): Route => ({
+const get = (
+  path: string,
+  summary: string,
+  answer: AnswerShape,
+  handle: Route["handle"],
+  query: readonly string[] = [],
+): Route => ({
   method: "GET",
   path: path.startsWith("/") ? path : `/api/v1/${path}`,
   role: "viewer",
   summary,
+  answer,
+  query,
   handle,
 });
 
-const write = (method: Method, path: string, summary: string, handle: Route["handle"]): Route => ({
+/** `body`: "" without one. */
+const write = (
+  method: Method,
+  path: string,
+  summary: string,
+  [body, answer]: readonly [string, AnswerShape],
+  handle: Route["handle"],
+): Route => ({
   method,
   path: `/api/v1/${path}`,
   role: "operator",
   summary,
+  answer,
+  ...(body !== "" && { body }),
   handle,
 });
 
 /** A list that the view gives whole; where, sort and limit are applied to its JSON. */
-const whole = (name: string, summary: string, key: string, items: (view: SwitchView) => Maybe<unknown[]>): Route =>
-  get(name, summary, async (call) => {
-    onlyKnown(call.query, LIST);
-    return list(await items(call.view), listQuery(call.query), key, call.nowMs);
-  });
+const whole = (
+  name: string,
+  summary: string,
+  type: string,
+  key: string,
+  items: (view: SwitchView) => Maybe<unknown[]>,
+): Route =>
+  get(
+    name,
+    summary,
+    { list: type },
+    async (call) => {
+      onlyKnown(call.query, LIST);
+      return list(await items(call.view), listQuery(call.query), key, call.nowMs);
+    },
+    LIST,
+  );
 
 function object(body: unknown, known: readonly string[]): Record<string, unknown> {
   if (typeof body !== "object" || body === null || Array.isArray(body))
@@ -204,55 +241,110 @@ async function capture(call: Call): Promise<Answer> {
 }
 
 export const routes: readonly Route[] = [
-  get("/healthz", "the process answers", () => ({ text: "ok\n" })),
-  get("/readyz", "every bridge forwards", async (call) => {
+  get("/healthz", "the process answers", { media: "text/plain" }, () => ({ text: "ok\n" })),
+  get("/readyz", "every bridge forwards", { media: "text/plain" }, async (call) => {
     const { bridges } = await call.view.system();
     const waiting = bridges.filter((bridge) => !WORKING.includes(bridge.state)).map((bridge) => bridge.name);
     return waiting.length === 0
       ? { text: "ready\n" }
       : { text: `not forwarding: ${waiting.join(", ")}\n`, status: 503 };
   }),
-  get("/metrics", "for Prometheus; ?names=ovs: the names of ovs_exporter", ({ view, query, accept }) =>
-    metrics(view, query, accept),
+  get(
+    "/metrics",
+    "for Prometheus",
+    { media: "text/plain" },
+    ({ view, query, accept }) => metrics(view, query, accept),
+    ["names"],
   ),
-  get("system", "the process, its bridges and exporters at a glance", system),
-  whole("bridges", "bridges: counters, rates, table sizes", "name", (view) => view.bridges()),
-  whole("ports", "ports: state, counters by disposition, rates, losses around the switch", "name", (view) =>
+  get("openapi.json", "this document", { media: "application/json" }, async ({ view }) => {
+    const { openapi } = await import("./openapi.ts");
+    return { json: openapi(routes, (await view.system()).version) };
+  }),
+  get("system", "the process, its bridges and exporters at a glance", "SystemJson", system),
+  whole("bridges", "bridges: counters, rates, table sizes", "BridgeJson", "name", (view) => view.bridges()),
+  whole("ports", "ports: state, counters by disposition, rates, losses around the switch", "PortJson", "name", (view) =>
     view.ports(),
   ),
-  get("ports/{name}", "one port", onePort),
-  write("PUT", "ports/{name}", "make a port, or change it", async (call) => ({
+  get("ports/{name}", "one port", "PortJson", onePort),
+  write("PUT", "ports/{name}", "make a port, or change it", ["PortBody", "PortJson"], async (call) => ({
     json: await call.view.putPort(call.params.name!, object(call.body, Object.keys(call.body ?? {}))),
   })),
-  write("PATCH", "ports/{name}", "enable or disable a port", patchPort),
-  write("DELETE", "ports/{name}", "take away a port that was made at run time", async (call) => {
+  write("PATCH", "ports/{name}", "enable or disable a port", ["PortPatchBody", "PortJson"], patchPort),
+  write("DELETE", "ports/{name}", "take away a port that was made at run time", ["", NOTHING], async (call) => {
     await call.view.deletePort(call.params.name!);
     return { none: true };
   }),
-  whole("tenants", "tenants: the sums of their ports", "tenant", (view) => view.tenants()),
-  get("flows", "flows: ?where= ?sort=-bps ?limit=20; limit 0 streams all", flows),
-  whole("macs", "the MAC table", "mac", (view) => view.macs()),
-  whole("rules", "the rule cache: what decisions were made, and what they looked at", "id", (view) => view.rules()),
-  get("drops", "what was refused, by port and reason, and what was lost around the switch: ?since=60s ?all=1", drops),
-  whole("exporters", "exporters and their collectors", "name", (view) => view.exporters()),
-  whole("audit", "does every frame have one disposition and one flow?", "bridge", (view) => view.audit()),
-  get("events", "what happened; ?follow=1 streams, ?kind=port,mac chooses", events),
+  whole("tenants", "tenants: the sums of their ports", "TenantJson", "tenant", (view) => view.tenants()),
+  get("flows", "flows: ?where= ?sort=-bps ?limit=20; limit 0 streams all", { list: "FlowJson" }, flows, [
+    "where",
+    "sort",
+    "limit",
+  ]),
+  whole("macs", "the MAC table", "MacJson", "mac", (view) => view.macs()),
+  whole("rules", "the rule cache: what decisions were made, and what they looked at", "RuleJson", "id", (view) =>
+    view.rules(),
+  ),
+  get(
+    "drops",
+    "what was refused, by port and reason, and what was lost around the switch: ?since=60s ?all=1",
+    { list: "DropJson", extra: "DropsExtra" },
+    drops,
+    [...LIST, "since", "all"],
+  ),
+  whole("exporters", "exporters and their collectors", "ExporterJson", "name", (view) => view.exporters()),
+  whole("audit", "does every frame have one disposition and one flow?", "AuditJson", "bridge", (view) => view.audit()),
+  get("events", "what happened; ?follow=1 streams, ?kind=port,mac chooses", { list: "EventJson" }, events, [
+    "kind",
+    "follow",
+    "limit",
+  ]),
   // It sends nothing and shows nobody's packets: whoever may look may ask.
-  { ...write("POST", "trace", "why a frame goes where it goes; changes nothing", trace), role: "viewer" },
   {
-    ...write("POST", "session", "a token for the key of a one-time link: its first use gets it", session),
+    ...write("POST", "trace", "why a frame goes where it goes; changes nothing", ["TraceBody", "TraceJson"], trace),
     role: "viewer",
   },
-  whole("mirrors", "mirror sessions: what they copy, where to, and their counters", "name", (view) => view.mirrors()),
-  get("mirrors/{name}", "one mirror session", oneMirror),
-  write("PUT", "mirrors/{name}", "start a mirror session; the body is a mirror entry of the configuration", putMirror),
-  write("DELETE", "mirrors/{name}", "stop a mirror session", async (call) => ({
+  {
+    ...write(
+      "POST",
+      "session",
+      "a token for the key of a one-time link: its first use gets it",
+      ["SessionBody", "SessionJson"],
+      session,
+    ),
+    role: "viewer",
+  },
+  whole("mirrors", "mirror sessions: what they copy, where to, and their counters", "MirrorJson", "name", (view) =>
+    view.mirrors(),
+  ),
+  get("mirrors/{name}", "one mirror session", "MirrorJson", oneMirror),
+  write(
+    "PUT",
+    "mirrors/{name}",
+    "start a mirror session; the body is a mirror entry of the configuration",
+    ["MirrorBody", "MirrorJson"],
+    putMirror,
+  ),
+  write("DELETE", "mirrors/{name}", "stop a mirror session", ["", "MirrorJson"], async (call) => ({
     json: await call.view.deleteMirror(call.params.name!),
   })),
-  { ...get("mirrors/{name}/capture", "the session's frames as a pcapng stream", capture), role: "operator" },
-  get("config", "the running configuration", async (call) => {
+  {
+    ...get(
+      "mirrors/{name}/capture",
+      "the session's frames as a pcapng stream",
+      { media: "application/x-pcapng" },
+      capture,
+    ),
+    role: "operator",
+  },
+  get("config", "the running configuration", { media: "application/json" }, async (call) => {
     onlyKnown(call.query, []);
     return { json: await call.view.config() };
   }),
-  write("POST", "reload", "read the configuration again and apply the difference", reload),
+  write(
+    "POST",
+    "reload",
+    "read the configuration again and apply the difference",
+    ["ReloadBody", "ReloadJson"],
+    reload,
+  ),
 ];

@@ -9,6 +9,7 @@ import { installPackages, readJson, requireNode, root, run } from "./setup.mjs";
 import { writeRegistry } from "./registry.mjs";
 import { buildPrograms } from "./bpf.mjs";
 import { buildPage } from "./page.mjs";
+import { writeSchemas } from "./schemas.mjs";
 
 /**
  * Packages that stay what npm installed: native code, and what runs in threads of its own. The others are bundled: a
@@ -52,6 +53,7 @@ export async function build({ ifStale = false, check = true } = {}) {
   rmSync(join(root, "dist"), { recursive: true, force: true });
   mkdirSync(join(root, "dist"), { recursive: true });
   writeRegistry();
+  writeSchemas();
   buildPrograms();
   declareDecoder();
   const typed = run("node", ["node_modules/typescript/bin/tsc", "-p", "."]);
