@@ -60,6 +60,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   ],
   "src/config": ["src/flow", "src/wire", "src/text", "type:src/ports/port.ts", "type:src/telemetry/exporter.ts"],
   "src/api": [
+    "type:src/live/messages.ts",
     "src/telemetry",
     "src/config",
     "src/bridge",
@@ -70,6 +71,7 @@ const ALLOWED: Record<string, readonly string[]> = {
     "type:src/datapath/datapath.ts",
   ],
   "src/cli": [
+    "type:src/live/messages.ts",
     "src/api",
     "src/telemetry",
     "src/config",

@@ -3,6 +3,7 @@
  * nobody answers (NoSwitch), not allowed (NotAllowed), or the switch said no (Problem).
  */
 import { request, type ClientRequest, type IncomingMessage } from "node:http";
+import type { WebSocket } from "ws";
 import { Problem, type ProblemItem } from "./problem.ts";
 import { distrust, socketPlaces } from "./socket.ts";
 
@@ -141,6 +142,27 @@ export class ApiClient {
       signal.removeEventListener("abort", stop);
       response.destroy();
     }
+  }
+
+  /** A websocket, open. `lines` and `get` say what can go wrong. */
+  async websocket(path: string): Promise<WebSocket> {
+    if (this.chosen === undefined) await this.get("system");
+    const { socketPath, name } = this.chosen!;
+    const token = this.options.token ?? this.options.env.WEIR_TOKEN;
+    const url = socketPath === undefined ? `${name.replace("http", "ws")}${path}` : `ws+unix:${socketPath}:${path}`;
+    const { WebSocket } = await import("ws");
+    const socket = new WebSocket(url, {
+      perMessageDeflate: false,
+      ...(token && { headers: { Authorization: `Bearer ${token}` } }),
+    });
+    await new Promise<void>((resolve, reject) => {
+      socket.once("open", resolve);
+      socket.once("error", ({ code, message }: NodeJS.ErrnoException) => {
+        const why = ABSENT[code ?? ""];
+        reject(why === undefined ? new Problem(502, `${name}${path}: ${message}`) : new NoSwitch(`${name} (${why})`));
+      });
+    });
+    return socket;
   }
 
   private async ask(

@@ -32,6 +32,11 @@ function keysOf(items: readonly unknown[]): Set<string> {
   return new Set([...items.flatMap((item) => Object.keys(item as object)), ...FLOW_KEYS, ...OPTIONAL]);
 }
 
+/** Those that match, in the filter language. Throws a Problem. */
+export function filterItems<T>(items: readonly T[], where: string): T[] {
+  return items.filter(compileWhere(where, keysOf(items)));
+}
+
 /** `key` is what ?name= chooses by. `total` counts what matched, before the limit. */
 export function list(
   all: readonly unknown[],

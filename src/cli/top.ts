@@ -1,11 +1,12 @@
-/** weir top: live in the terminal. Draws on the alternate screen and always gives the terminal back. */
+/** weir top: the live feed in the terminal. Draws on the alternate screen and always gives the terminal back. */
 import { type Command, Option } from "commander";
 import type { ApiClient } from "../api/client.ts";
-import type { FlowJson, PortJson, SystemJson, TenantJson } from "../bridge/views/json.ts";
+import { FeedClient, type Wish } from "../api/feed-client.ts";
+import { filterItems } from "../api/lists.ts";
+import type { FeedParts, PartName } from "../live/messages.ts";
 import { client, example, screen } from "./common.ts";
 import type { Deps } from "./deps.ts";
 import { explain, UsageError } from "./errors.ts";
-import type { List } from "./render/context.ts";
 import {
   portRows,
   press,
@@ -20,6 +21,8 @@ import {
 const EVERY_MS = 2000;
 /** A minute of history. */
 const HISTORY = 60_000 / EVERY_MS;
+/** The feed has no more. */
+const MOST_FLOWS = 200;
 
 const ENTER = "\u001b[?1049h\u001b[?25l";
 const LEAVE = "\u001b[?25h\u001b[?1049l";
@@ -29,29 +32,35 @@ function remember(history: Map<string, number[]>, rows: readonly TopRow[]): Map<
   return new Map(rows.map((row) => [row.name, [...(history.get(row.name) ?? []), row.rxBps].slice(-HISTORY)]));
 }
 
-async function ask(api: ApiClient, state: TopState, rows: number): Promise<Omit<TopData, "history">> {
-  const where = state.filter === "" || state.editing ? undefined : state.filter;
-  const system = await api.get<SystemJson>("system");
-  if (state.by === "flow") {
-    const flows = await api.get<List<FlowJson>>("flows", { where, sort: "-bps", limit: String(rows) });
-    return { system, rows: [], flows: flows.items };
-  }
-  if (state.by === "tenant") {
-    const tenants = await api.get<List<TenantJson>>("tenants", { where });
-    return { system, rows: tenantRows(tenants.items), flows: [] };
-  }
-  const ports = await api.get<List<PortJson>>("ports", { where });
-  return { system, rows: portRows(ports.items, state.by), flows: [] };
+const PARTS: Readonly<Record<TopState["by"], readonly PartName[]>> = {
+  tenant: ["system", "tenants"],
+  vm: ["system", "ports"],
+  port: ["system", "ports"],
+  flow: ["system", "flows"],
+};
+
+/** What to ask of the feed. Rows but flows are filtered here: the feed's filter is of flows. */
+function wishOf({ by, filter }: TopState, rows: number): Wish {
+  const flows = { top: Math.max(1, Math.min(MOST_FLOWS, rows)), ...(filter !== "" && { where: filter }) };
+  return { intervalMs: EVERY_MS, parts: [...PARTS[by]], ...(by === "flow" && flows) };
+}
+
+/** Throws a Problem where the filter cannot be. */
+function rowsOf({ tenants = [], ports = [] }: Partial<FeedParts>, { by, filter }: TopState): TopRow[] {
+  const chosen = <T>(items: readonly T[]): readonly T[] => (filter === "" ? items : filterItems(items, filter));
+  if (by === "flow") return [];
+  return by === "tenant" ? tenantRows(chosen(tenants)) : portRows(chosen(ports), by);
 }
 
 class Top {
   private state: TopState;
+  /** What the feed told last, and what of it is shown. */
+  private parts: Partial<FeedParts> = {};
   private data: TopData | undefined;
   private history = new Map<string, number[]>();
+  private feed: FeedClient | undefined;
   private readonly deps: Deps;
   private readonly api: ApiClient;
-  private over = false;
-  private wake = (): void => {};
 
   constructor(deps: Deps, api: ApiClient, by: TopState["by"]) {
     this.deps = deps;
@@ -59,58 +68,73 @@ class Top {
     this.state = { by, sort: "rxBps", filter: "", editing: false, frozen: false };
   }
 
+  /** The first failure ends the command with its code; a later one is shown, and tried again. */
   async run(): Promise<void> {
     const { deps } = this;
-    await this.refresh(true);
-    this.over = deps.signal.aborted;
-    const leave = (): void => {
-      this.over = true;
-      this.wake();
-    };
+    let leave = (): void => {};
+    const over = new Promise<void>((resolve) => (leave = resolve));
+    this.feed = await FeedClient.open(this.api, wishOf(this.state, deps.out.rows), {
+      told: (parts, isSnapshot) => this.told(parts, isSnapshot),
+      trouble: (error) => this.trouble(error),
+    });
+    if (deps.signal.aborted) leave();
     deps.signal.addEventListener("abort", leave);
     deps.out.write(ENTER);
     const stopKeys = deps.keys.onKeys((key) => this.key(key, leave));
     try {
-      while (!this.over) {
-        this.draw();
-        // A key wakes at once, so that another view does not wait for the clock.
-        await Promise.race([deps.sleep(EVERY_MS), new Promise<void>((resolve) => (this.wake = resolve))]);
-        if (!this.over && !this.state.frozen && !this.state.editing) await this.refresh(false);
-      }
+      this.draw();
+      await over;
     } finally {
+      this.feed.close();
       stopKeys();
       deps.signal.removeEventListener("abort", leave);
       deps.out.write(LEAVE);
     }
   }
 
-  private key(key: string, leave: () => void): void {
-    const next = press(this.state, key);
-    if (next === undefined) return leave();
-    if (next.by !== this.state.by) {
-      this.history = new Map();
-      this.data = undefined;
-    }
-    const asks = next.by !== this.state.by || (this.state.editing && !next.editing);
-    this.state = next;
-    if (asks) this.wake();
+  private told(parts: Partial<FeedParts>, isSnapshot: boolean): void {
+    this.parts = isSnapshot ? parts : { ...this.parts, ...parts };
+    if (this.state.frozen) return;
+    this.show(true);
     this.draw();
   }
 
-  /** The first failure ends the command with its code; a later one is shown, and asked again. */
-  private async refresh(first: boolean): Promise<void> {
-    const asked = this.state.by;
+  /** `isNews`: a moment has passed, the history goes on. */
+  private show(isNews: boolean): void {
+    const { system, flows = [] } = this.parts;
+    if (system === undefined) return;
+    // While a filter is typed, the one before is in force; it is not known any more, so what is there stays.
+    if (this.state.editing && this.data !== undefined) return;
     try {
-      const found = await ask(this.api, this.state, this.deps.out.rows);
-      if (asked !== this.state.by) return;
-      this.history = remember(this.history, found.rows);
-      this.data = { ...found, history: this.history };
+      const rows = rowsOf(this.parts, this.state);
+      if (isNews) this.history = remember(this.history, rows);
+      this.data = { system, rows, flows, history: this.history };
       const { trouble: _gone, ...state } = this.state;
       this.state = state;
     } catch (error) {
-      if (first) throw error;
-      this.state = { ...this.state, trouble: explain(error).text };
+      this.trouble(error as Error);
     }
+  }
+
+  private trouble(error: Error): void {
+    this.state = { ...this.state, trouble: explain(error).text };
+    this.draw();
+  }
+
+  private key(key: string, leave: () => void): void {
+    const before = this.state;
+    const next = press(before, key);
+    if (next === undefined) return leave();
+    this.state = next;
+    const isDone = before.editing && !next.editing;
+    if (next.by !== before.by) {
+      this.history = new Map();
+      this.data = undefined;
+    }
+    // Ports do for vm and port alike: those are there.
+    if (next.by !== before.by || (isDone && next.by === "flow")) this.feed?.subscribe(wishOf(next, this.deps.out.rows));
+    if (isDone || (before.frozen && !next.frozen)) this.show(false);
+    this.draw();
   }
 
   private draw(): void {

@@ -5,19 +5,15 @@
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { WebSocketServer } from "ws";
 import { Access, readToken, type Token } from "../api/access.ts";
 import type { Site } from "../api/exchange.ts";
 import { type ApiServer, startApi } from "../api/server.ts";
 import type { SwitchView } from "../api/switch.ts";
 import { type TcpConfig, TcpSide, unusableTls } from "../api/tcp.ts";
 import type { ApiConfig } from "../config/config.ts";
-import { Feed } from "../live/feed.ts";
 import { pageFiles } from "../live/page-files.ts";
+import { openFeed, type OpenFeed } from "../live/server.ts";
 import type { Log } from "./log.ts";
-
-/** A subscription is short; nothing else is said. */
-const MAX_MESSAGE_BYTES = 8192;
 
 export interface WebOptions {
   readonly view: SwitchView;
@@ -37,8 +33,7 @@ export interface Trouble {
 export class Web {
   private readonly options: WebOptions;
   private readonly access: Access;
-  private readonly feed: Feed;
-  private readonly sockets: WebSocketServer;
+  private readonly feed: OpenFeed;
   private readonly site: Site;
   private readonly tcp: TcpSide;
   private api: ApiServer | undefined;
@@ -49,15 +44,13 @@ export class Web {
     const { view, log, now, oneTimeKey } = options;
     this.options = options;
     this.access = new Access(oneTimeKey);
-    this.feed = new Feed({ view, now, uptime: () => performance.now(), access: this.access });
-    this.sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false });
+    this.feed = openFeed({ view, now, uptime: () => performance.now(), access: this.access });
     this.site = {
       view,
       now,
       log,
       page: pageFiles(pageFolder()),
-      live: (request, socket, head, who) =>
-        this.sockets.handleUpgrade(request, socket, head, (client) => this.feed.attach(client, who)),
+      live: this.feed.live,
     };
     this.tcp = new TcpSide(this.site, this.access);
   }
@@ -105,7 +98,6 @@ export class Web {
 
   async close(): Promise<void> {
     this.feed.close();
-    this.sockets.close();
     this.tcp.close();
     await this.api?.close();
   }

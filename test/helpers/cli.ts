@@ -7,6 +7,7 @@ import { startApi } from "../../src/api/server.ts";
 import type { SwitchView } from "../../src/api/switch.ts";
 import type { Deps, Engine, Terminal } from "../../src/cli/deps.ts";
 import { main } from "../../src/cli/program.ts";
+import { feedOf } from "./fake-feed.ts";
 import { fakeSwitch, type FakeSwitch, NOW } from "./fake-switch.ts";
 
 export interface Ran {
@@ -69,7 +70,14 @@ export async function served(t: TestContext, more: Partial<SwitchView> = {}) {
   const folder = mkdtempSync(join(tmpdir(), "weir-cli-"));
   const view: FakeSwitch = fakeSwitch(more);
   const socket = join(folder, "weir.sock");
-  const server = await startApi({ view, socket, uid: process.getuid!(), now: () => NOW, log: () => {} });
+  const server = await startApi({
+    view,
+    socket,
+    uid: process.getuid!(),
+    now: () => NOW,
+    live: feedOf(view),
+    log: () => {},
+  });
   t.after(async () => {
     await server.close();
     rmSync(folder, { recursive: true, force: true });

@@ -5,12 +5,20 @@
 import { startApi } from "../../src/api/server.ts";
 import { exit, processDeps } from "../../src/cli/process.ts";
 import { main } from "../../src/cli/program.ts";
+import { feedOf } from "./fake-feed.ts";
 import { fakeSwitch, NOW, replayed } from "./fake-switch.ts";
 
 const [command, socket] = process.argv.slice(2);
 if (command === "serve") {
   const view = fakeSwitch();
-  const server = await startApi({ view, socket: socket!, uid: process.getuid!(), now: () => NOW, log: console.error });
+  const server = await startApi({
+    view,
+    socket: socket!,
+    uid: process.getuid!(),
+    now: () => NOW,
+    live: feedOf(view),
+    log: console.error,
+  });
   setInterval(() => view.events.publish({ kind: "mac", port: "web1", message: "moved" }, NOW), 20);
   process.on("SIGTERM", () => void server.close().then(() => process.exit(0)));
   console.log("ready");

@@ -24,7 +24,7 @@ function asker(socketPath: string) {
           let text = "";
           answer.on("data", (chunk: Buffer) => (text += chunk.toString()));
           answer.on("end", () => {
-            const isJson = /json$/.test(answer.headers["content-type"] ?? "");
+            const isJson = (answer.headers["content-type"] ?? "").endsWith("json");
             resolve({ status: answer.statusCode!, json: isJson ? JSON.parse(text) : text });
           });
         },
@@ -55,7 +55,7 @@ test("the document tells the truth", { timeout: 60_000 }, async (t) => {
       { type: "sflow", collectors: [`127.0.0.1:${collector}`] },
     ],
   });
-  await startWeir(t, home);
+  const weir = await startWeir(t, home);
   await pause(2500);
   const ask = asker(home.socket);
   const document = (await ask("GET", "openapi.json")).json as Checks["document"];
@@ -110,6 +110,7 @@ test("the document tells the truth", { timeout: 60_000 }, async (t) => {
   );
 
   const socket = new WebSocket(`ws+unix:${home.socket}:/live`);
+  t.after(() => socket.terminate());
   await once(socket, "open");
   const heard: Record<string, any>[] = [];
   socket.on("message", (data) => heard.push(JSON.parse(String(data)) as Record<string, any>));
@@ -134,4 +135,5 @@ test("the document tells the truth", { timeout: 60_000 }, async (t) => {
   for (const message of heard) checks.is("ServerMessage", message);
   assert.ok(heard[0]!.sampling.length > 0 && heard[0]!.role === "operator");
   socket.terminate();
+  assert.equal(await weir.stop(), 0);
 });
