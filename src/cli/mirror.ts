@@ -53,6 +53,25 @@ function whole(option: string, text: string | undefined): number | undefined {
   return Number(text);
 }
 
+const DESTINATIONS = "-, FILE.pcapng, port:NAME, rspan:VLAN or erspan:HOST[,type=II,session=7]";
+/** Keys of an erspan output that are numbers, and all: the configuration's names, `type` and `session` for short. */
+const NUMBERS = ["session", "ttl", "tos", "hardware"];
+const KEYS = ["type", "source", "oversize", "granularity", ...NUMBERS];
+
+/** "192.0.2.9,type=III,session=7" */
+function erspan(text: string, rest: string): object {
+  const [remote = "", ...options] = rest.split(",");
+  if (remote === "") throw new UsageError(`--to ${text}: write erspan:HOST[,type=II,session=7]`);
+  const entries = options.map((option): [string, string | number] => {
+    const [key, value = ""] = [option.slice(0, option.indexOf("=")), option.slice(option.indexOf("=") + 1)];
+    if (!option.includes("=") || !KEYS.includes(key))
+      throw new UsageError(`--to ${text}: "${option}" is none of ${KEYS.map((one) => `${one}=`).join(", ")}`);
+    const name = key === "type" ? "erspanType" : key;
+    return [name, NUMBERS.includes(key) ? whole(`--to ${text}: ${key}`, value)! : value];
+  });
+  return { type: "erspan", remote, ...Object.fromEntries(entries) };
+}
+
 function destination(text: string): { output?: object; file?: string; stream?: true } {
   if (text === "-") return { stream: true };
   const [kind, rest = ""] = [text.slice(0, text.indexOf(":")), text.slice(text.indexOf(":") + 1)];
@@ -61,14 +80,14 @@ function destination(text: string): { output?: object; file?: string; stream?: t
     const vlan = whole("--to rspan:", rest)!;
     return { output: { type: "rspan", vlan } };
   }
-  if (kind === "erspan") throw new UsageError(`--to ${text}: this version of Weir makes no ERSPAN`);
+  if (kind === "erspan") return { output: erspan(text, rest) };
   if (text.endsWith(".pcapng")) return { file: text, stream: true };
-  throw new UsageError(`--to ${text}: write -, FILE.pcapng, port:NAME or rspan:VLAN`);
+  throw new UsageError(`--to ${text}: write ${DESTINATIONS}`);
 }
 
 async function start(given: string | undefined, options: StartOptions, command: Command, deps: Deps): Promise<void> {
   const name = given ?? `cli-${randomBytes(3).toString("hex")}`;
-  if (options.to.length === 0) throw new UsageError("--to is missing: -, FILE.pcapng, port:NAME or rspan:VLAN");
+  if (options.to.length === 0) throw new UsageError(`--to is missing: ${DESTINATIONS}`);
   const destinations = options.to.map(destination);
   const streams = destinations.filter(({ stream }) => stream);
   if (streams.length > 1) throw new UsageError("--to: one of - and FILE.pcapng, not several");
@@ -117,7 +136,12 @@ export function register(program: Command, deps: Deps): void {
     .option("--tenant <name>", "of all ports of this tenant", collect, [])
     .option("--vlan <id>", "only of this VLAN, or range 100-200", collect, [])
     .option("--all", "of every port")
-    .option("--to <dest>", "- (pcapng on stdout), FILE.pcapng, port:NAME, rspan:VLAN", collect, [])
+    .option(
+      "--to <dest>",
+      "- (pcapng on stdout), FILE.pcapng, port:NAME, rspan:VLAN, erspan:HOST[,type=II,session=7]",
+      collect,
+      [],
+    )
     .option("--direction <way>", "ingress (the guest sent it), egress or both")
     .option("--filter <expression>", "in tcpdump's language")
     .option("--dropped <which>", "refused frames: include, exclude or only")

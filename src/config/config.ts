@@ -84,6 +84,21 @@ export type MirrorOutputConfig =
   | { readonly type: "span"; readonly port: string }
   | { readonly type: "rspan"; readonly vlan: number; readonly stacked: boolean }
   | { readonly type: "file"; readonly path: string; readonly ring?: { readonly files: number; readonly size: number } }
+  | {
+      readonly type: "erspan";
+      readonly erspanType: "I" | "II" | "III";
+      /** Name or address, and the address of this host to send from. */
+      readonly remote: string;
+      readonly source?: string;
+      readonly session: number;
+      readonly ttl: number;
+      readonly tos: number;
+      /** What becomes of a copy that the path does not take in one piece. */
+      readonly oversize: "cut" | "fragment" | "drop";
+      /** Of type III: unit of the time stamp, and hardware id. */
+      readonly granularity: "100us" | "100ns" | "ieee1588";
+      readonly hardware: number;
+    }
   | { readonly type: "stream" };
 
 /**

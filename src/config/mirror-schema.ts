@@ -1,6 +1,7 @@
 /** A mirror session as configuration files and the API write it. */
 import * as z from "zod";
 import { bitRate, byteSize, duration, macAddress, packetRate, text, vlanId, vlanList } from "../text/fields.ts";
+import { parseIp } from "../wire/address.ts";
 import type { MirrorConfig } from "./config.ts";
 
 const portName = () => text(15);
@@ -30,6 +31,19 @@ const select = z
     "selects nothing: name ports or owners, or write all: true",
   );
 
+const address = () =>
+  z.string().refine((value) => parseIp(value) !== undefined, "write an IPv4 or IPv6 address of this host");
+
+const host = () =>
+  z
+    .string()
+    .max(253)
+    .refine(
+      (value) =>
+        parseIp(value) !== undefined || (/^[A-Za-z0-9_]([\w.-]*[\w.])?$/.test(value) && !/^[\d.]+$/.test(value)),
+      "write a host's name or address, without a port: GRE has none",
+    );
+
 const output = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("span"), port: portName() }),
   z.strictObject({ type: z.literal("rspan"), vlan: vlanId(), stacked: z.boolean().default(false) }),
@@ -40,6 +54,24 @@ const output = z.discriminatedUnion("type", [
       .strictObject({ files: z.int().min(2).max(1000), size: byteSize({ min: 65_536, max: 1_099_511_627_776 }) })
       .optional(),
   }),
+  z
+    .strictObject({
+      type: z.literal("erspan"),
+      /** The draft's; iproute2 and Open vSwitch call II and III "erspan_ver" 1 and 2. */
+      erspanType: z.enum(["I", "II", "III"]).default("II"),
+      remote: host(),
+      source: address().optional(),
+      session: z.int().min(1).max(1023).default(1),
+      ttl: z.int().min(1).max(255).default(64),
+      tos: z.int().min(0).max(255).default(0),
+      oversize: z.enum(["cut", "fragment", "drop"]).default("cut"),
+      granularity: z.enum(["100us", "100ns", "ieee1588"]).default("100us"),
+      hardware: z.int().min(0).max(63).default(0),
+    })
+    .refine(
+      ({ erspanType, granularity, hardware }) => erspanType === "III" || (granularity === "100us" && hardware === 0),
+      "granularity and hardware are type III's: write erspanType: III",
+    ),
   z.strictObject({ type: z.literal("stream") }),
 ]);
 

@@ -19,6 +19,9 @@ export interface CopyFrame {
   /** Where it came in or left. */
   port: number;
   direction: "in" | "out";
+  /** Of frames without a tag there, 0 = none; and the port's ifIndex. Filled in by the keeper. */
+  vlan: number;
+  ifIndex: number;
   /** Drop reason number, 0 = it was not refused. */
   reason: number;
   /** Sessions that want it, one bit each. */

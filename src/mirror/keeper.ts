@@ -4,37 +4,35 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type { MirrorJson } from "../bridge/views/json.ts";
-import type { MirrorConfig } from "../config/config.ts";
+import type { MirrorConfig, PortConfig } from "../config/config.ts";
 import type { Datapath } from "../datapath/datapath.ts";
 import { COPY_RSPAN, COPY_SPAN } from "../pipeline/actions.ts";
 import type { MirrorPlan, MirrorSession } from "../pipeline/mirror-plan.ts";
 import * as M from "../shm/copies.ts";
-import { compileBoth } from "../sys/pcap-filter.ts";
+import { nativeVlan } from "../pipeline/snapshot.ts";
+import { type ErspanConfig, ErspanOutput, type TunnelEnv } from "./erspan.ts";
 import { FileOutput } from "./file.ts";
 import { type CopyFrame, drain } from "./frames.ts";
-import type { CopyEnv } from "./output.ts";
+import type { CopyEnv, CopyOutput } from "./output.ts";
+import { compile, MirrorRefused, refuse } from "./refuse.ts";
+import type { Remotes } from "./remotes.ts";
 import { matchesNothing, type SelectablePort, selectPorts } from "./select.ts";
 import { Session } from "./session.ts";
 import { StreamOutput } from "./stream.ts";
 
-/** Why a session cannot be; the message is for people. */
-export class MirrorRefused extends Error {
-  /** 404 there is none, 409 in the way of something, 422 not to be understood. */
-  readonly status: 404 | 409 | 422;
-  constructor(status: 404 | 409 | 422, message: string) {
-    super(message);
-    this.status = status;
-  }
-}
-
 export interface MirrorPort extends SelectablePort {
   readonly attached: boolean;
+  readonly config: SelectablePort["config"] & Pick<PortConfig, "vlan">;
+  readonly ifIndex: number;
 }
 
 export interface KeeperOptions extends CopyEnv {
   readonly bridge: string;
   readonly datapath: Pick<Datapath, "kind" | "copies" | "sessions" | "program">;
   readonly capturesDir: string;
+  /** The host's network; and where the ERSPAN of all bridges goes. */
+  readonly tunnels: TunnelEnv;
+  readonly remotes: Remotes;
   ports(): readonly MirrorPort[];
   setPlan(plan: MirrorPlan): void;
   /** Was this port made from a "{device}" template? Its name may be another guest's tomorrow. */
@@ -59,6 +57,11 @@ export class MirrorKeeper {
   private epoch = 0;
   private lastBit = -1;
   private plan: MirrorPlan | undefined;
+  private guardVersion = 0;
+  private guarded: string | undefined;
+  /** By port: its VLAN of frames without a tag, its ifIndex. */
+  private readonly vlans: number[] = [];
+  private readonly ifIndexes: number[] = [];
   private readonly frame: CopyFrame = {
     bytes: new Uint8Array(0),
     off: 0,
@@ -67,6 +70,8 @@ export class MirrorKeeper {
     timeNs: 0.5,
     port: 0,
     direction: "in",
+    vlan: 0,
+    ifIndex: 0,
     reason: 0,
     sessions: 0,
   };
@@ -95,8 +100,8 @@ export class MirrorKeeper {
         throw new MirrorRefused(409, `${config.name} is the configuration's; change it there and reload`);
       if (isDeepStrictEqual(old.options.config, config)) return this.json(old);
     }
-    this.refuse(config);
-    const filter = this.compile(config);
+    refuse(config, { ...this.options, ports: this.options.ports(), sessions: this.sessions });
+    compile(config);
     if (old !== undefined) void this.end(old, "started anew");
     const bit = this.freeBit();
     if (bit < 0) throw new MirrorRefused(409, `${M.MAX_SESSIONS} mirrors are all that one bridge can have: stop one`);
@@ -109,12 +114,13 @@ export class MirrorKeeper {
       config,
       ...by,
       startedMs: nowMs,
-      ...(filter !== undefined && { filter }),
     });
     for (const output of config.outputs)
       if (output.type === "file")
         session.outputs.push(new FileOutput(config.name, capturesDir, output, config.snaplen, this.options));
+      else if (output.type === "erspan") session.outputs.push(this.tunnel(output, session.outputs, nowMs));
     this.byBit[bit] = session;
+    this.guard();
     this.gate(session, session.options.epoch);
     this.follow();
     this.options.tell(`mirror ${config.name} started by ${by.startedBy}`, { mirror: config.name, ...by });
@@ -173,6 +179,8 @@ export class MirrorKeeper {
     if (copies === undefined || counters === undefined) return false;
     const done = drain(copies, FRAMES_A_TURN, this.frame, (frame) => this.hand(frame));
     const sessions = this.sessions;
+    for (const session of sessions) for (const output of session.outputs) output.tick?.(nowMs);
+    this.guard();
     if (done > 0) for (const session of sessions) for (const output of session.outputs) output.flush();
     for (const session of sessions) {
       const { packets } = session.options.config.limit;
@@ -191,6 +199,10 @@ export class MirrorKeeper {
   /** Ports came, went or changed owners: selections mean others now. */
   follow(): void {
     const ports = this.options.ports();
+    for (const { no, config, ifIndex } of ports) {
+      this.vlans[no] = Math.max(0, nativeVlan(config.vlan));
+      this.ifIndexes[no] = ifIndex;
+    }
     const planned: MirrorSession[] = [];
     const outputPorts = new Set<number>();
     const rspanVlans = new Set<number>();
@@ -269,6 +281,8 @@ export class MirrorKeeper {
   }
 
   private hand(frame: CopyFrame): void {
+    frame.vlan = this.vlans[frame.port] ?? 0;
+    frame.ifIndex = this.ifIndexes[frame.port] ?? 0;
     for (let left = frame.sessions; left !== 0; left &= left - 1) {
       const session = this.byBit[31 - Math.clz32(left & -left)];
       if (session === undefined) continue;
@@ -278,49 +292,28 @@ export class MirrorKeeper {
     }
   }
 
-  private refuse(config: MirrorConfig): void {
-    if (this.options.datapath.copies === undefined)
-      throw new MirrorRefused(
-        409,
-        `the ${this.options.datapath.kind} datapath of ${this.options.bridge} makes no mirrors yet: write datapath: userspace`,
-      );
-    const { select, outputs } = config;
-    for (const output of outputs) {
-      if (output.type === "file" && (output.path.startsWith("/") || output.path.split("/").includes("..")))
-        throw new MirrorRefused(
-          422,
-          `${output.path}: capture files are below ${this.options.capturesDir}; write the path from there`,
-        );
-      if (output.type === "span" && select.ports.includes(output.port))
-        throw new MirrorRefused(422, `${output.port} is selected and is the output: its copies would be copied again`);
-      if (output.type === "span") {
-        const owner = this.options.ports().find(({ name }) => name === output.port);
-        if (owner !== undefined && !select.all && selectPorts(select, [owner]).length > 0)
-          throw new MirrorRefused(422, `${output.port} belongs to who is selected: its copies would be copied again`);
-        for (const other of this.sessions)
-          if (other.name !== config.name && other.options.config.select.ports.includes(output.port))
-            throw new MirrorRefused(409, `${output.port} is selected by the mirror ${other.name}`);
-      }
-      if (output.type === "rspan" && select.vlans?.includes(output.vlan))
-        throw new MirrorRefused(
-          422,
-          `VLAN ${output.vlan} is selected and is the output: its copies would be copied again`,
-        );
+  private tunnel(output: ErspanConfig, before: readonly CopyOutput[], nowMs: number): ErspanOutput {
+    try {
+      return new ErspanOutput(output, this.options, this.options.tunnels, this.options.remotes, nowMs);
+    } catch (error) {
+      for (const one of before) void one.close({ matched: 0, lost: 0 });
+      throw new MirrorRefused(409, `${output.remote}: ${(error as Error).message}`);
     }
   }
 
-  private compile({ select: { filter } }: MirrorConfig): ReturnType<typeof compileBoth> | undefined {
-    if (filter === undefined) return undefined;
-    try {
-      return compileBoth(filter);
-    } catch (error) {
-      throw new MirrorRefused(422, `filter: ${(error as Error).message}`);
-    }
+  /** Another remote of ERSPAN, here or on another bridge: what is sent there is not copied any more. */
+  private guard(): void {
+    const { version } = this.options.remotes;
+    if (version === this.guardVersion) return;
+    this.guardVersion = version;
+    this.guarded = this.options.remotes.guard();
+    for (const session of this.sessions) this.gate(session, session.options.epoch);
   }
 
   private gate(session: Session, epoch: number): void {
-    const { config, bit, filter } = session.options;
+    const { config, bit } = session.options;
     const { snaplen, sample, limit } = config;
+    const filter = compile(config, this.guarded);
     const { pps, bps, packets } = limit;
     const limits = { snaplen, sample, pps, bps, packets };
     const gate = { bit, epoch, ...limits, outputs: session.counted, ...(filter !== undefined && { filter }) };

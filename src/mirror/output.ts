@@ -26,10 +26,14 @@ export interface CopyOutput {
   bytes: number;
   failed: number;
   queueDropped: number;
+  /** Where it may have to cut more than the session's snaplen: frames that it cut. */
+  truncated?: number;
   /** One frame; `frame.captured` is what the session's snaplen leaves. Never throws, never blocks. */
   write(frame: CopyFrame, captured: number): void;
   /** The batch is over: hand on what was collected. */
   flush(): void;
+  /** Time goes on; asked every turn. */
+  tick?(nowMs: number): void;
   /** Resolves when all is out or given up. */
   close(totals: SessionTotals): Promise<void>;
 }

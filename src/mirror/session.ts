@@ -12,7 +12,6 @@ export interface SessionOptions {
   readonly origin: MirrorJson["origin"];
   readonly startedBy: string;
   readonly startedMs: number;
-  readonly filter?: { readonly plain: Int32Array; readonly tagged: Int32Array };
 }
 
 export class Session {
@@ -110,10 +109,10 @@ export class Session {
       return [{ kind: "stream", target: "nobody reads it yet", state: ended ? "ended" : "waiting", ...none }];
     });
     for (const one of this.outputs) {
-      const { kind, target, lastError, sent: count, bytes, failed, queueDropped } = one;
+      const { kind, target, lastError, sent: count, bytes, failed, queueDropped, truncated } = one;
       const state = ended && one.state === "running" ? "ended" : one.state;
-      const error = lastError === undefined ? {} : { lastError };
-      found.push({ kind, target, state, ...error, sent: count, bytes, failed, queueDropped });
+      const more = { ...(lastError !== undefined && { lastError }), ...(truncated !== undefined && { truncated }) };
+      found.push({ kind, target, state, sent: count, bytes, failed, queueDropped, ...more });
     }
     return found;
   }

@@ -22,6 +22,7 @@ import { expandTemplates, loadPortTypes, type PortTypes, refusals, withAddedPort
 import { agentAddress, datapathId, hostInfo } from "./host-info.ts";
 import type { Log } from "./log.ts";
 import { type Trouble, Web } from "./web.ts";
+import { Remotes } from "../mirror/remotes.ts";
 import { capturesDir, mirrorsApi } from "./mirrors.ts";
 import { Reloader } from "./reload.ts";
 import { createBridge, type RunningBridge } from "./running-bridge.ts";
@@ -77,6 +78,7 @@ export class LiveSwitch {
   private fail: (error: Error) => void = () => {};
   private web: Web | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private readonly remotes = new Remotes();
   private soon: NodeJS.Immediate | undefined;
   private steps = 0;
   private hubMs = -Infinity;
@@ -192,6 +194,7 @@ export class LiveSwitch {
       identity: this.identity,
       boot: this.clock.boot,
       bootNow: () => this.clock.boot,
+      remotes: this.remotes,
       captures: capturesDir(this.reloader.running),
       hub: this.hub,
       events: this.events,

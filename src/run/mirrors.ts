@@ -7,7 +7,10 @@ import { readMirrorEntry } from "../config/check.ts";
 import type { BridgeConfig, MirrorConfig, WeirConfig } from "../config/config.ts";
 import { ConfigError } from "../config/problem.ts";
 import type { Boot } from "../flow/record.ts";
-import { MirrorKeeper, MirrorRefused } from "../mirror/keeper.ts";
+import { hostTunnels } from "../mirror/erspan.ts";
+import { MirrorKeeper } from "../mirror/keeper.ts";
+import { MirrorRefused } from "../mirror/refuse.ts";
+import type { Remotes } from "../mirror/remotes.ts";
 import { selectPorts } from "../mirror/select.ts";
 import type { EventBus } from "../telemetry/events.ts";
 import { isGlob } from "../text/glob.ts";
@@ -24,6 +27,8 @@ export interface BridgeMirrors {
 
 export interface MirrorEnv {
   readonly captures: string;
+  /** Of all bridges. */
+  readonly remotes: Remotes;
   readonly events: EventBus;
   boot(): Boot;
   /** As configured: templates not expanded. */
@@ -42,6 +47,8 @@ export function createMirrors(bridge: Bridge, env: MirrorEnv): MirrorKeeper {
     bridge: bridge.name,
     datapath: bridge.datapath,
     capturesDir: env.captures,
+    tunnels: hostTunnels,
+    remotes: env.remotes,
     ports: () => bridge.ports(),
     port: (no) => {
       const entry = bridge.portAt(no);

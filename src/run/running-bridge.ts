@@ -10,6 +10,7 @@ import { RecordLog } from "../shm/log.ts";
 import type { EventBus } from "../telemetry/events.ts";
 import type { Hub } from "../telemetry/hub.ts";
 import type { MirrorKeeper } from "../mirror/keeper.ts";
+import type { Remotes } from "../mirror/remotes.ts";
 import { createMirrors } from "./mirrors.ts";
 import { openDatapath } from "./open-datapath.ts";
 import { expandTemplates, type PortTypes } from "./effective.ts";
@@ -25,6 +26,7 @@ export interface RunningBridgeEnv {
   /** The same, after the wall clock was stepped too. */
   readonly bootNow: () => Boot;
   readonly captures: string;
+  readonly remotes: Remotes;
   readonly hub: Hub;
   readonly events: EventBus;
   readonly breath: Breath;
@@ -85,6 +87,7 @@ export function createBridge(config: BridgeConfig, types: PortTypes, env: Runnin
     expanded,
     mirrors: createMirrors(bridge, {
       captures: env.captures,
+      remotes: env.remotes,
       events: env.events,
       boot: env.bootNow,
       config: () => running.config,

@@ -26,11 +26,13 @@ const SOL_IP = 0;
 const IP_TOS = 1;
 const IP_TTL = 2;
 const IP_MTU_DISCOVER = 10;
+const IP_RECVERR = 11;
 const IP_MTU = 14;
 const SOL_IPV6 = 41;
 const IPV6_UNICAST_HOPS = 16;
 const IPV6_MTU_DISCOVER = 23;
 const IPV6_MTU = 24;
+const IPV6_RECVERR = 25;
 const IPV6_TCLASS = 67;
 const PMTUDISC_DONT = 0;
 const PMTUDISC_DO = 2;
@@ -45,7 +47,7 @@ export interface IpSocketOptions {
   /** Of the other end: 4 or 16 bytes. */
   readonly remote: Uint8Array;
   /** That packets leave from, of the same length; the route's unless given. */
-  readonly source?: Uint8Array;
+  readonly source?: Uint8Array | undefined;
   readonly ttl: number;
   /** Of IPv4, traffic class of IPv6. */
   readonly tos: number;
@@ -60,7 +62,10 @@ export interface IpSocket {
   readonly source: Uint8Array;
   /** Bytes after the IP header that the path takes in one piece, as the kernel knows now; 0: there is no route. */
   payloadMtu(): number;
-  /** Send the first `bytes` of `payload`. Returns 0, or the errno for which it was refused; never waits. */
+  /**
+   * Send the first `bytes` of `payload`. Returns 0, or the errno for which it was refused, which may be the network's answer
+   * to an earlier one; never waits.
+   */
   send(payload: Uint8Array, bytes: number): number;
   close(): void;
 }
@@ -80,14 +85,16 @@ export function openIpSocket(options: IpSocketOptions): IpSocket {
   const isV4 = remote.length === 4;
   const type = SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC;
   const fd = check(c.socket(isV4 ? AF_INET : AF_INET6, type, protocol), "raw IP socket");
-  const [level, ttlOption, tosOption, discover, mtuOption] = isV4
-    ? [SOL_IP, IP_TTL, IP_TOS, IP_MTU_DISCOVER, IP_MTU]
-    : [SOL_IPV6, IPV6_UNICAST_HOPS, IPV6_TCLASS, IPV6_MTU_DISCOVER, IPV6_MTU];
+  const [level, ttlOption, tosOption, discover, mtuOption, errorOption] = isV4
+    ? [SOL_IP, IP_TTL, IP_TOS, IP_MTU_DISCOVER, IP_MTU, IP_RECVERR]
+    : [SOL_IPV6, IPV6_UNICAST_HOPS, IPV6_TCLASS, IPV6_MTU_DISCOVER, IPV6_MTU, IPV6_RECVERR];
   try {
     attachFilter(fd, RECEIVE_NOTHING);
     check(setOption(fd, level, ttlOption, ttl), "raw IP socket, TTL");
     check(setOption(fd, level, tosOption, tos), "raw IP socket, TOS");
     check(setOption(fd, level, discover, fragment ? PMTUDISC_DONT : PMTUDISC_DO), "raw IP socket, path MTU");
+    // A neighbour that does not answer, a route that is gone: `send` says so afterwards.
+    check(setOption(fd, level, errorOption, 1), "raw IP socket, errors");
     setSendBuffer(fd, bufferBytes);
     if (source !== undefined) {
       const from = sockaddr(source);

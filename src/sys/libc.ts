@@ -117,11 +117,17 @@ export function check(result: number, what: string): number {
 }
 
 // Numbers of the kernel's ABI (include/uapi), the same on x86-64 and arm64.
+export const EPERM = 1;
 export const EAGAIN = 11;
 export const ENODEV = 19;
-export const ENETDOWN = 100;
+export const EPROTO = 71;
 export const EMSGSIZE = 90;
+export const ENOPROTOOPT = 92;
+export const ENETDOWN = 100;
+export const ENETUNREACH = 101;
 export const ENOBUFS = 105;
+export const ECONNREFUSED = 111;
+export const EHOSTUNREACH = 113;
 
 export const AF_UNIX = 1;
 export const AF_INET = 2;

@@ -12,10 +12,11 @@ const MAX_NESTING = 128;
 let library: NativeLibrary | undefined;
 
 /** Throws an Error that says what is wrong with the expression, or which package is missing. Four words an instruction. */
-export function compileFilter(expression: string): Int32Array {
-  if (expression.length > MAX_EXPRESSION) throw new Error(`a filter has at most ${MAX_EXPRESSION} characters`);
+export function compileFilter(expression: string, most = MAX_EXPRESSION): Int32Array {
+  if (expression.length > most) throw new Error(`a filter has at most ${most} characters`);
   if (/\0/.test(expression)) throw new Error("a filter is text");
-  if (expression.split("(").length > MAX_NESTING) throw new Error(`a filter has at most ${MAX_NESTING} parentheses`);
+  if (expression.split("(").length > MAX_NESTING && most < Infinity)
+    throw new Error(`a filter has at most ${MAX_NESTING} parentheses`);
   library ??= loadLibrary("libpcap.so.0.8", "libpcap0.8");
   const openDead = library.func("uintptr_t pcap_open_dead(int, int)");
   const compile = library.func("int pcap_compile(uintptr_t, void *, const char *, int, uint32_t)");
@@ -44,12 +45,21 @@ export function compileFilter(expression: string): Int32Array {
   }
 }
 
+export interface FilterPair {
+  readonly plain: Int32Array;
+  readonly tagged: Int32Array;
+}
+
 /**
  * The filter as people mean it: by what a frame carries, whether it comes with a tag or without. One program for frames
- * without a tag, one for those with; an expression that speaks of VLANs itself is taken as it is.
+ * without a tag, one for those with; an expression that speaks of VLANs itself is taken as it is. `but`: an expression of ours
+ * for frames to be left out.
  */
-export function compileBoth(expression: string): { plain: Int32Array; tagged: Int32Array } {
-  const plain = compileFilter(expression);
+export function compileBoth(expression: string, but?: string): FilterPair {
+  const own = compileFilter(expression);
+  const isEmpty = expression.trim() === "";
+  const whole = but === undefined ? expression : isEmpty ? `not (${but})` : `(${expression}) and not (${but})`;
+  const plain = but === undefined ? own : compileFilter(whole, Infinity);
   if (/\b(vlan|mpls|pppoes|geneve)\b/i.test(expression)) return { plain, tagged: plain };
-  return { plain, tagged: compileFilter(expression.trim() === "" ? "" : `vlan and (${expression})`) };
+  return { plain, tagged: whole.trim() === "" ? own : compileFilter(`vlan and (${whole})`, Infinity) };
 }

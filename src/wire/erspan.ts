@@ -12,7 +12,7 @@
  *            10 P 1, frame type 5, hardware id 6, D 1, granularity 2, O 1
  * ```
  *
- * With O set 8 bytes of a platform's own follow (section 4.3): platform id 6 bits, 26 its own, 32 its own.
+ * With O set 8 bytes of a platform's own follow (section 4.3). Of id 5: platform id 6, switch id 10, port index 16, seconds 32.
  */
 import { writeU16, writeU32 } from "./bytes.ts";
 
@@ -37,6 +37,9 @@ export const ERSPAN_III_TIMESTAMP = 4;
 export const ERSPAN_III_SGT = 8;
 export const ERSPAN_III_FLAGS = 10;
 export const ERSPAN_III_BYTES = 12;
+/** Offsets from the end of type III's header. */
+export const ERSPAN_PLATFORM_TIME = 4;
+export const ERSPAN_PLATFORM_BYTES = 8;
 
 const VERSION_II = 1;
 const VERSION_III = 2;
@@ -61,8 +64,15 @@ export const DIRECTION_INGRESS = 0;
 export const DIRECTION_EGRESS = 1;
 /** Gra of type III: the time stamp counts 100 µs. */
 export const GRANULARITY_100_US = 0;
+/** 100 ns. */
+export const GRANULARITY_100_NS = 1;
+/** It is the nanoseconds of a second that the platform's own header says. */
+export const GRANULARITY_IEEE_1588 = 2;
 const DIRECTION_SHIFT = 3;
 const GRANULARITY_SHIFT = 1;
+/** O of type III. */
+const OPTIONAL = 1;
+const PLATFORM_ID = 5;
 const HARDWARE_SHIFT = 4;
 /** Hardware id of type III: 6 bits. */
 export const MAX_HARDWARE = 63;
@@ -125,7 +135,7 @@ export function writeErspanII(
 }
 
 /**
- * Write type III at `at`, without a platform's own header. `timestamp`: in units of `granularity`, modulo 2³²; `hardware`: the
+ * Write type III at `at`. `timestamp`: in units of `granularity`, modulo 2³²; `hardware`: the
  * engine that mirrored, up to MAX_HARDWARE. The frame is an Ethernet frame of good or unknown integrity (P and BSO 0). Returns
  * where the frame goes.
  */
@@ -148,4 +158,22 @@ export function writeErspanIII(
   const flags = (hardware << HARDWARE_SHIFT) | (direction << DIRECTION_SHIFT) | (granularity << GRANULARITY_SHIFT);
   writeU16(buf, header + ERSPAN_III_FLAGS, flags);
   return header + ERSPAN_III_BYTES;
+}
+
+/**
+ * Write a platform's own header of id 5 at `at`, the end of type III's header: `port` modulo 2¹⁶, Unix `seconds` modulo 2³².
+ * Returns where the frame goes.
+ */
+export function writeErspanPlatform(
+  buf: Uint8Array,
+  at: number,
+  switchId: number,
+  port: number,
+  seconds: number,
+): number {
+  buf[at - 1]! |= OPTIONAL;
+  writeU16(buf, at, (PLATFORM_ID << 10) | switchId);
+  writeU16(buf, at + 2, port & 0xffff);
+  writeU32(buf, at + ERSPAN_PLATFORM_TIME, seconds);
+  return at + ERSPAN_PLATFORM_BYTES;
 }

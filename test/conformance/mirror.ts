@@ -1,5 +1,5 @@
 /**
- * What mirrors do, said once and run on each datapath: port modes × direction × SPAN, RSPAN, streams, files × admitted or
+ * What mirrors do, said once and run on each datapath: port modes × direction × SPAN, RSPAN, ERSPAN, streams, files × admitted or
  * refused × unicast, unknown unicast, multicast, broadcast; and Open vSwitch's reference action strings
  * (src/mirror/README.md names where we differ).
  */
@@ -7,9 +7,10 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import type { VlanConfig } from "../../src/flow/attachment.ts";
-import { MirrorRefused } from "../../src/mirror/keeper.ts";
+import { MirrorRefused } from "../../src/mirror/refuse.ts";
 import { buildFrame } from "../../src/wire/builder.ts";
-import { MirrorBed, type MirrorHarness } from "../helpers/mirror-bed.ts";
+import { ERSPAN_PLATFORM_BYTES, erspanBytes } from "../../src/wire/erspan.ts";
+import { erspan, MirrorBed, type MirrorHarness } from "../helpers/mirror-bed.ts";
 import { fileContent } from "../helpers/capture-content.ts";
 
 export interface MirrorSuite {
@@ -53,6 +54,7 @@ const DESTINATIONS: Readonly<Record<string, string>> = {
 };
 const DIRECTIONS = ["ingress", "egress", "both"] as const;
 const RSPAN_VLAN = 500;
+const ERSPAN_BYTES = erspanBytes("III") + ERSPAN_PLATFORM_BYTES;
 
 function vidOf(bytes: Uint8Array): number {
   return bytes[12] === 0x81 ? ((bytes[14]! & 0x0f) << 8) | bytes[15]! : 0;
@@ -91,6 +93,7 @@ export function runMirrorSuite({ name, create, available }: MirrorSuite): void {
         beds.start("span", { outputs: [{ type: "span", port: "mon" }], select });
         beds.start("rspan", { outputs: [{ type: "rspan", vlan: RSPAN_VLAN, stacked: false }], select });
         const stream = beds.start("stream", { select });
+        beds.start("erspan", { outputs: [erspan({ erspanType: "III", granularity: "ieee1588" })], select });
         beds.start("file", { outputs: [{ type: "file", path }], select });
         const inFile: string[] = [];
         /** Copies of one frame in all outputs: `count`, `as` it is in a copy and `before` the egress tag for RSPAN. */
@@ -105,10 +108,13 @@ export function runMirrorSuite({ name, create, available }: MirrorSuite): void {
           const copies = stream.take();
           const spans = out.get("mon") ?? [];
           const rspans = out.get("far") ?? [];
-          assert.deepEqual([spans.length, rspans.length, copies.length], [count, count, count], where);
+          const packets = beds.tunnels.take();
+          const counts = [spans, rspans, copies, packets].map(({ length }) => length);
+          assert.deepEqual(counts, [count, count, count, count], where);
           if (count === 0) return;
           assert.equal(hex(spans[0]), hex(as), `${where}: SPAN`);
           assert.equal(hex(copies[0]!.data), hex(as), `${where}: stream`);
+          assert.equal(hex(packets[0]!.slice(ERSPAN_BYTES)), hex(as), `${where}: ERSPAN`);
           isRspanOf(rspans[0]!, before, where);
           inFile.push(hex(as));
         };
@@ -133,11 +139,11 @@ export function runMirrorSuite({ name, create, available }: MirrorSuite): void {
           const wrong = frame(1, MAC(2), [{ vid: 33 }]);
           judge(await beds.send("a", wrong), direction === "egress" ? 0 : 1, wrong, wrong, "a refused frame");
         }
-        for (const session of ["span", "rspan", "stream", "file"]) {
+        for (const session of ["span", "rspan", "stream", "erspan", "file"]) {
           const { matched, sent, queueDropped, failed } = beds.json(session);
           assert.deepEqual([matched, sent, queueDropped, failed], [inFile.length, inFile.length, 0, 0], session);
         }
-        await beds.stop("span", "rspan", "stream", "file");
+        await beds.stop("span", "rspan", "stream", "erspan", "file");
         assert.deepEqual(
           fileContent(join(beds.folder, path)).packets.map(({ bytes }) => bytes),
           inFile,

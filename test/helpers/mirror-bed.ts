@@ -10,9 +10,13 @@ import type { MirrorJson } from "../../src/bridge/views/json.ts";
 import type { MirrorConfig } from "../../src/config/config.ts";
 import type { Datapath } from "../../src/datapath/datapath.ts";
 import type { VlanConfig } from "../../src/flow/attachment.ts";
+import type { ErspanConfig, TunnelEnv } from "../../src/mirror/erspan.ts";
 import type { CopyFrame } from "../../src/mirror/frames.ts";
 import { MirrorKeeper } from "../../src/mirror/keeper.ts";
 import type { CopyOutput } from "../../src/mirror/output.ts";
+import { Remotes } from "../../src/mirror/remotes.ts";
+import type { IpSocket, IpSocketOptions } from "../../src/sys/ip-socket.ts";
+import { EMSGSIZE } from "../../src/sys/libc.ts";
 import { LocalBed } from "./local-bed.ts";
 
 /** A switch with ports whose other ends the test holds. */
@@ -72,12 +76,55 @@ export class Kept implements CopyOutput {
   }
 }
 
+/** The host's network of tunnels, without a host: what was handed over, by nobody's privilege. */
+export class KeptTunnels implements TunnelEnv {
+  readonly opened: IpSocketOptions[] = [];
+  readonly packets: Uint8Array[] = [];
+  /** Bytes after the IP header; what `send` returns from now on. */
+  mtu = 1480;
+  error = 0;
+  names = new Map<string, Uint8Array>();
+
+  open(options: IpSocketOptions): IpSocket {
+    this.opened.push(options);
+    return {
+      source: options.source ?? Uint8Array.of(192, 0, 2, 1),
+      payloadMtu: () => this.mtu,
+      send: (payload, bytes) => {
+        if (this.error !== 0) return this.error;
+        if (bytes > this.mtu && !options.fragment) return EMSGSIZE;
+        this.packets.push(payload.slice(0, bytes));
+        return 0;
+      },
+      close: () => {},
+    };
+  }
+
+  async resolve(host: string): Promise<Uint8Array> {
+    const address = this.names.get(host);
+    if (address === undefined) throw new Error(`getaddrinfo ENOTFOUND ${host}`);
+    return address;
+  }
+
+  /** Packets since the last call. */
+  take(): Uint8Array[] {
+    return this.packets.splice(0);
+  }
+}
+
+/** An ERSPAN output with what is not said as the configuration has it. */
+export function erspan(more: Partial<ErspanConfig> = {}): ErspanConfig {
+  const rest = { session: 7, ttl: 64, tos: 0, granularity: "100us", hardware: 0 } as const;
+  return { type: "erspan", erspanType: "II", remote: "192.0.2.9", oversize: "cut", ...rest, ...more };
+}
+
 export type SessionWish = Partial<Omit<MirrorConfig, "select">> & { select?: Partial<MirrorConfig["select"]> };
 
 export class MirrorBed<H extends MirrorHarness = MirrorHarness> {
   readonly harness: H;
   readonly keeper: MirrorKeeper;
   readonly told: string[] = [];
+  readonly tunnels = new KeptTunnels();
   readonly folder = mkdtempSync(join(tmpdir(), "weir-mirrors-"));
 
   constructor(harness: H) {
@@ -87,6 +134,8 @@ export class MirrorBed<H extends MirrorHarness = MirrorHarness> {
       bridge: bridge.name,
       datapath,
       capturesDir: this.folder,
+      tunnels: this.tunnels,
+      remotes: new Remotes(),
       ports: () => bridge.ports(),
       port: (no) => bridge.portAt(no) && { name: bridge.portAt(no)!.name, speed: 0 },
       setPlan: (plan) => bridge.setMirrors(plan),

@@ -249,6 +249,8 @@ export interface MirrorOutputJson {
   bytes: number;
   failed: number;
   queueDropped: number;
+  /** Of them, cut to what fits the path (ERSPAN). */
+  truncated?: number;
 }
 
 export interface MirrorJson {

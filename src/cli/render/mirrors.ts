@@ -28,8 +28,10 @@ export function renderMirrors({ items }: List<MirrorJson>, { nowMs }: Screen): s
     return [
       `${visible(name)}  ${left}  by ${visible(startedBy)}  ${selectText(mirror)} -> ${where}`,
       `  matched ${matched}  sent ${sent}  not copied ${lost}${message === undefined ? "" : `  ${visible(message)}`}`,
-      ...mirror.outputs.flatMap(({ kind, target, lastError }) =>
-        lastError === undefined ? [] : [`  ${kind} ${visible(target)} failed: ${visible(lastError)}`],
+      ...mirror.outputs.flatMap(({ kind, target, state: how, lastError }) =>
+        lastError === undefined
+          ? []
+          : [`  ${kind} ${visible(target)}${how === "failed" ? " failed" : ""}: ${visible(lastError)}`],
       ),
     ];
   });
