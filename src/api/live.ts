@@ -312,9 +312,15 @@ function answer(running: Running, view: BridgeView, key: Uint32Array, invented: 
     invented,
     sampling: port?.config.sampling?.rate ?? bridge.config.sampling.rate,
     recordExporters: running.exporters().flatMap(({ name, sampling }) => (sampling === undefined ? name : [])),
+    filters: filtersOf(running),
     rule: bridge.rules.cache.lookup(key),
     ifIndex: (name) => bridge.port(name)?.ifIndex ?? 0,
   });
+}
+
+function filtersOf({ mirrors }: Running): Map<string, string> {
+  const running = mirrors.list().filter(({ state }) => state === "running");
+  return new Map(running.flatMap(({ name, select: { filter } }) => (filter === undefined ? [] : [[name, filter]])));
 }
 
 function fromHex(text: string): Uint8Array {

@@ -177,6 +177,10 @@ export class Bridge {
     return this.rules.resolve([miss], this.datapath.nowNs());
   }
 
+  get mirrorPlan(): MirrorPlan {
+    return this.mirrors;
+  }
+
   /** Other mirrors: decided rules follow as after any change of configuration. */
   setMirrors(plan: MirrorPlan): void {
     this.mirrors = plan;

@@ -63,7 +63,9 @@ const VIEWS: Readonly<Record<string, View>> = {
       if (names.length > 0)
         return body.items.flatMap((port, n) => [...(n > 0 ? [""] : []), ...renderPort(port, screen)]);
       const bridges = await api.get<List<BridgeJson>>("bridges");
-      return renderPorts(bridges.items, body.items, screen);
+      const isMirrored = body.items.some(({ mirrors }) => mirrors !== undefined);
+      const mirrors = isMirrored ? await api.get<List<MirrorJson>>("mirrors") : undefined;
+      return renderPorts(bridges.items, body.items, screen, mirrors?.items);
     },
   },
   flows: {

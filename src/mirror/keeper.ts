@@ -237,6 +237,7 @@ export class MirrorKeeper {
       for (const no of spans) outputPorts.add(no);
       for (const { vlan } of rspans) rspanVlans.add(vlan);
       planned.push({
+        name: session.name,
         bit: session.options.bit,
         ports: session.ports,
         ingress: select.direction !== "egress",

@@ -112,6 +112,13 @@ export function copiesAt(block: ActionBlock): number {
   return ACTION_HEADER_WORDS + outputCount(block) * ACTION_OUTPUT_WORDS;
 }
 
+/** All sessions that some copy is for, one bit each. */
+export function copySessions(block: ActionBlock): number {
+  let sessions = 0;
+  for (let at = copiesAt(block); at < block.length; at += ACTION_COPY_WORDS) sessions |= block[at + 2]!;
+  return sessions;
+}
+
 export function disposition(block: ActionBlock): number {
   return block[0]! & 0xff;
 }

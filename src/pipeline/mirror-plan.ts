@@ -1,6 +1,7 @@
 /** What a decision knows of mirror sessions: a part of the snapshot. */
 
 export interface MirrorSession {
+  readonly name: string;
   /** 0 … 31, the session's bit in action blocks. */
   readonly bit: number;
   readonly ports: ReadonlySet<number>;

@@ -30,21 +30,52 @@ import { leavesTagged, nativeVlan, type Snapshot } from "./snapshot.ts";
 
 /** The decision's actions and the copies that the sessions want. */
 export function mirrored(actions: ActionBlock, fields: FieldReader, snapshot: Snapshot): ActionBlock {
-  const { sessions, outputPorts, rspanVlans } = snapshot.mirrors;
+  const { sessions } = snapshot.mirrors;
   if (sessions.length === 0) return actions;
   const from = fields.port();
-  if (outputPorts.has(from)) return actions;
-  const isDropped = disposition(actions) === DROPPED;
   const copies: Copy[] = [];
-  for (const session of sessions) {
-    if (session.dropped === (isDropped ? "exclude" : "only")) continue;
-    const output = session.ingress && session.ports.has(from) ? -1 : firstOutput(session, actions);
-    if (output === undefined) continue;
-    const vlan = vlanOf(fields, snapshot, from);
-    if (rspanVlans.has(vlan) || (session.vlans !== undefined && !session.vlans.has(vlan))) continue;
-    add(copies, session, actions, output, fields, snapshot, from);
-  }
+  for (const session of sessions)
+    if (whyNot(session, actions, fields, snapshot) === undefined)
+      add(copies, session, actions, selected(session, actions, from)!, fields, snapshot, from);
   return withCopies(actions, copies);
+}
+
+export interface MirrorVerdict {
+  readonly name: string;
+  /** Why it copies none of these frames; absent: it does, as far as its filter and limits let it. */
+  readonly whyNot?: string;
+}
+
+/** What each session makes of the decision's frames. */
+export function mirrorVerdicts(actions: ActionBlock, fields: FieldReader, snapshot: Snapshot): MirrorVerdict[] {
+  return snapshot.mirrors.sessions.map((session) => {
+    const no = whyNot(session, actions, fields, snapshot);
+    return { name: session.name, ...(no !== undefined && { whyNot: no }) };
+  });
+}
+
+/** Undefined: the session copies the decision's frames. Fields are looked at in the order of the questions. */
+function whyNot(
+  session: MirrorSession,
+  actions: ActionBlock,
+  fields: FieldReader,
+  snapshot: Snapshot,
+): string | undefined {
+  const from = fields.port();
+  const { outputPorts, rspanVlans } = snapshot.mirrors;
+  if (outputPorts.has(from)) return "its port sends copies";
+  const isDropped = disposition(actions) === DROPPED;
+  if (session.dropped === (isDropped ? "exclude" : "only")) return `dropped: ${session.dropped}`;
+  if (selected(session, actions, from) === undefined) return "no selected port is on its way";
+  const vlan = vlanOf(fields, snapshot, from);
+  if (rspanVlans.has(vlan)) return `VLAN ${vlan} is of copies`;
+  if (session.vlans !== undefined && !session.vlans.has(vlan)) return `VLAN ${vlan} is not selected`;
+  return undefined;
+}
+
+/** −1: as it came in; else the output that the session selects; undefined: nothing that it does. */
+function selected(session: MirrorSession, actions: ActionBlock, from: number): number | undefined {
+  return session.ingress && session.ports.has(from) ? -1 : firstOutput(session, actions);
 }
 
 /** The first output that the session selects; undefined: none. */

@@ -7,6 +7,7 @@ import { KEY_PORT } from "../flow/key.ts";
 import * as act from "./actions.ts";
 import type { Advice } from "./advice.ts";
 import { FieldReader } from "./fields.ts";
+import { mirrorVerdicts, type MirrorVerdict } from "./mirror.ts";
 import { normal, type Effect, type Step } from "./normal.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { lookedAt, matchText } from "./words.ts";
@@ -32,6 +33,8 @@ export interface Trace {
   readonly mask: Uint32Array;
   /** What the bridge would note. */
   readonly effects: readonly Effect[];
+  /** What each mirror session would make of it. */
+  readonly mirrors: readonly MirrorVerdict[];
   /** What would let a refused frame pass. */
   readonly allow?: Advice;
 }
@@ -65,6 +68,7 @@ export function trace(key: Uint32Array, snapshot: Snapshot): Trace {
     covers: matchText(reader.mask, key, nameOf(key[KEY_PORT]! >>> 16)),
     mask: reader.mask,
     effects,
+    mirrors: mirrorVerdicts(actions, reader, snapshot),
     ...(allow && { allow }),
   };
 }

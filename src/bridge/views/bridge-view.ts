@@ -157,6 +157,8 @@ export class BridgeView {
         return { name, ifIndex, nativeVlan: nativeVlan(config.vlan), ...(config.owner && { owner: config.owner }) };
       },
       rule: (index, gen) => (cache.genOf(index) === gen ? cache.actionsOf(index) : undefined),
+      mirrors: (sessions) =>
+        bridge.mirrorPlan.sessions.filter(({ bit }) => (sessions >>> bit) & 1).map(({ name }) => name),
       tenant: (ingress, vlan, output) => tenants.ofFlow(ingress, vlan, output),
     };
   }

@@ -9,7 +9,7 @@ import type { Outcomes } from "../../flow/outcomes.ts";
 import type { Boot } from "../../flow/record.ts";
 import { PROTO_TCP } from "../../wire/ipv4.ts";
 import type { ActionBlock } from "../../pipeline/actions.ts";
-import { disposition, outputCount, outputPort } from "../../pipeline/actions.ts";
+import { copySessions, disposition, outputCount, outputPort } from "../../pipeline/actions.ts";
 import {
   readCounter,
   SLOT_BYTES_COUNT,
@@ -54,6 +54,8 @@ export interface FlowSource {
   port(no: number): FlowPort | undefined;
   /** The rule's decision, if (index, gen) is still in force. */
   rule(index: number, gen: number): ActionBlock | undefined;
+  /** Names of mirror sessions by their bits. */
+  mirrors(sessions: number): string[];
   /** Tenant of a flow: ingress owner, VLAN, output owner. */
   tenant(ingress: Owner | undefined, vlan: number, output: Owner | undefined): string | undefined;
 }
@@ -62,6 +64,8 @@ interface Fate {
   readonly kind: DispositionName;
   readonly output: string[];
   readonly ports: readonly number[];
+  /** Mirror sessions that copy its frames, one bit each. */
+  readonly sessions: number;
 }
 
 /** By the rule in force; by what records will say where the rule is gone. */
@@ -73,15 +77,16 @@ function fate(source: FlowSource, at: number): Fate {
   const actions = source.rule(index, gen);
   if (actions !== undefined) {
     const ports = Array.from({ length: outputCount(actions) }, (_, n) => outputPort(actions, n));
-    return { kind: DISPOSITIONS[disposition(actions)]!, output: ports.map(nameOf), ports };
+    const sessions = copySessions(actions);
+    return { kind: DISPOSITIONS[disposition(actions)]!, output: ports.map(nameOf), ports, sessions };
   }
   const row = source.outcomes.find(index, gen);
   if (row < 0) {
     const refused = readCounter(source.slots.i32, at + SLOT_DROPPED_PACKETS) > 0;
-    return { kind: DISPOSITIONS[refused ? DROPPED : FORWARDED]!, output: [], ports: [] };
+    return { kind: DISPOSITIONS[refused ? DROPPED : FORWARDED]!, output: [], ports: [], sessions: 0 };
   }
   const ports = source.outcomes.outputs[row] === 1 ? [source.outcomes.outputPort[row]!] : [];
-  return { kind: DISPOSITIONS[source.outcomes.disposition[row]!]!, output: ports.map(nameOf), ports };
+  return { kind: DISPOSITIONS[source.outcomes.disposition[row]!]!, output: ports.map(nameOf), ports, sessions: 0 };
 }
 
 const STATUS: Readonly<Record<DispositionName, number>> = { forwarded: 64, dropped: 128, consumed: 192, observed: 64 };
@@ -111,7 +116,7 @@ export function flowJson(source: FlowSource, slot: number): FlowJson {
   const at = slot * SLOT_WORDS;
   const gen = u32[at + SLOT_GEN]!;
   const { port: no, llc: _llc, igmpType, ...fields } = describeKey(u32, at + SLOT_KEY);
-  const { kind, output, ports } = fate(source, at);
+  const { kind, output, ports, sessions } = fate(source, at);
   const ingress = source.port(no);
   const egress = ports.length === 1 ? source.port(ports[0]!) : undefined;
   const reason = u32[at + SLOT_REASON]!;
@@ -147,6 +152,7 @@ export function flowJson(source: FlowSource, slot: number): FlowJson {
     ...(ingress?.owner !== undefined && { owner: ingress.owner }),
     ...(tenant !== undefined && { tenant }),
     ...(u32[at + SLOT_RULE_GEN]! > 0 && { rule: `r${u32[at + SLOT_RULE]!}` }),
+    ...(sessions !== 0 && { mirrors: source.mirrors(sessions) }),
   };
 }
 

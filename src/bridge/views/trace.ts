@@ -15,6 +15,8 @@ export interface TraceContext {
   readonly sampling: number;
   /** Exporters that take records of this bridge. */
   readonly recordExporters: readonly string[];
+  /** Filters of mirror sessions by their names. */
+  readonly filters: ReadonlyMap<string, string>;
   /** The rule that covers the frame now, if there is one. */
   readonly rule: number;
   ifIndex(port: string): number;
@@ -34,6 +36,11 @@ function wouldMake(trace: Trace, context: TraceContext, text: string): string[] 
   for (const exporter of context.recordExporters)
     made.push(`record: ${exporter} output ${recordOutput(trace, context)}`);
   if (context.sampling > 0) made.push(`sample 1 in ${context.sampling}`);
+  for (const { name, whyNot } of trace.mirrors) {
+    const filter = context.filters.get(name);
+    const yes = filter === undefined ? "yes" : `yes, if "${filter}"`;
+    made.push(`mirror ${name}: ${whyNot === undefined ? yes : `no (${whyNot})`}`);
+  }
   return made;
 }
 

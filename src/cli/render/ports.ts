@@ -1,4 +1,4 @@
-import type { BridgeJson, PortJson } from "../../bridge/views/json.ts";
+import type { BridgeJson, MirrorJson, PortJson } from "../../bridge/views/json.ts";
 import type { Screen } from "./context.ts";
 import { left, right, table } from "./table.ts";
 import { padEnd, visible } from "./text.ts";
@@ -8,6 +8,20 @@ import { listCounts, ownerName, total, vlanName } from "./words.ts";
 function state(port: PortJson): string {
   if (!port.enabled) return "disabled";
   return port.state === "up" ? `up ${linkSpeed(port.speed)}`.trim() : visible(port.state);
+}
+
+/** "* mirrored by anna, 4 m left": who sees what this port's guest says. */
+function mirrorText(port: PortJson, mirrors: readonly MirrorJson[], screen: Screen): string {
+  const own = mirrors.filter(
+    ({ bridge, name, state }) => state === "running" && bridge === port.bridge && port.mirrors?.includes(name),
+  );
+  if (own.length === 0) return "";
+  const texts = own.map(({ startedBy, endsMs }) =>
+    endsMs === undefined
+      ? `mirrored by ${visible(startedBy)}`
+      : `mirrored by ${visible(startedBy)}, ${duration(Math.max(0, endsMs - screen.nowMs))} left`,
+  );
+  return `* ${texts.join("; ")}`;
 }
 
 /** What is not as it should be, behind the row. */
@@ -34,7 +48,12 @@ const live =
   (port: PortJson): string =>
     port.state === "up" && port.enabled ? si(value(port)) : "-";
 
-export function renderPorts(bridges: readonly BridgeJson[], ports: readonly PortJson[], screen: Screen): string[] {
+export function renderPorts(
+  bridges: readonly BridgeJson[],
+  ports: readonly PortJson[],
+  screen: Screen,
+  mirrors: readonly MirrorJson[] = [],
+): string[] {
   const lines: string[] = [];
   for (const bridge of bridges) {
     const own = ports.filter((port) => port.bridge === bridge.name);
@@ -43,18 +62,18 @@ export function renderPorts(bridges: readonly BridgeJson[], ports: readonly Port
     const title = `${visible(bridge.name)}  ${bridge.mode}, ${bridge.datapath} datapath, up ${duration(bridge.upMs)}`;
     lines.push(`${padEnd(screen.paint("bold", title), 62)} IN = into the switch (the guest sent it); rates: 10 s`);
     if (own.length === 0) lines.push("no ports");
-    else lines.push(...table(columns(screen), own, { paint: screen.paint }));
+    else lines.push(...table(columns(screen, mirrors), own, { paint: screen.paint }));
   }
   lines.push("DROP: refused by Weir (weir show drops). LOST: ring, NIC or tap, not by Weir (weir show ports NAME).");
   return lines;
 }
 
-const columns = (screen: Screen) => [
+const columns = (screen: Screen, mirrors: readonly MirrorJson[]) => [
   left("PORT", (port: PortJson) => visible(port.name)),
   left("STATE", state),
   left("DEVICE", (port: PortJson) => visible(port.device ?? "-")),
   right("IFINDEX", (port: PortJson) => String(port.ifIndex)),
-  left("VLAN", (port: PortJson) => vlanName(port.vlan)),
+  left("VLAN", (port: PortJson) => (port.mirrorOutputOf === undefined ? vlanName(port.vlan) : "mirror output")),
   left("OWNER", (port: PortJson) => ownerName(port.owner)),
   right(
     "IN bit/s",
@@ -80,7 +99,7 @@ const columns = (screen: Screen) => [
     "LOST/s",
     live((port) => port.lostPps),
   ),
-  left("", (port: PortJson) => remark(port, screen)),
+  left("", (port: PortJson) => [mirrorText(port, mirrors, screen), remark(port, screen)].filter(Boolean).join("  ")),
 ];
 
 /** One port in full: `weir show ports NAME`. */
@@ -108,6 +127,12 @@ export function renderPort(port: PortJson, screen: Screen): string[] {
     ["lost around", withList(total(port.lost), listCounts(port.lost))],
     ["malformed", withList(total(port.malformed), listCounts(port.malformed))],
     ["unattributed", withList(total(port.unattributed), listCounts(port.unattributed))],
+    ...(port.mirrors === undefined
+      ? []
+      : ([["mirrored by", port.mirrors.map(visible).join(", ")]] as [string, string][])),
+    ...(port.mirrorOutputOf === undefined
+      ? []
+      : ([["copies of", port.mirrorOutputOf.map(visible).join(", ")]] as [string, string][])),
     ["flows", `${count(port.flows)} live, ${count(port.flowsCreated)} ever`],
     ["samples", `${count(port.samples)} of ${count(port.samplePool)} packets, ${count(port.sampleDrops)} lost`],
   ];
