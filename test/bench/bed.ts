@@ -37,6 +37,7 @@ export interface Lane {
 
 export const SENDER_IP = "10.0.0.1";
 export const RECEIVER_IP = "10.0.0.2";
+const TRANSFER_PORTS = 8;
 const SENDER_DEVICE = "ea";
 const RECEIVER_DEVICE = "eb";
 
@@ -70,11 +71,16 @@ export class Bed {
     run("gcc", ["-O2", "-o", this.load, join(projectRoot, "test/bench/load.c")]);
   }
 
-  /** A lane without a switch: its two devices stand in `middle`, up. `direct`: one veth pair from end to end. */
-  lane(name: string, direct = false): Lane {
+  /**
+   * A lane without a switch: its two devices stand in `middle`, up. `direct`: one veth pair from end to end. `beside`: the
+   * receiver's device stands in `middle` as well, so that nothing can be handed straight into a guest.
+   */
+  lane(name: string, { direct = false, beside = false } = {}): Lane {
     const base = `weir-bench-${process.pid}-${name}`;
-    const lane: Lane = { sender: `${base}-a`, middle: `${base}-m`, receiver: `${base}-b`, devices: ["sa", "sb"] };
-    for (const space of [lane.sender, lane.middle, lane.receiver]) {
+    const middle = `${base}-m`;
+    const receiver = beside ? middle : `${base}-b`;
+    const lane: Lane = { sender: `${base}-a`, middle, receiver, devices: ["sa", "sb"] };
+    for (const space of new Set([lane.sender, lane.middle, lane.receiver])) {
       ip(`netns add ${space}`);
       this.namespaces.push(space);
       run("ip", ["netns", "exec", space, "sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1"]);
@@ -183,6 +189,17 @@ export class Bed {
     const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
     if (code !== 0) throw new Error(`the sender failed in ${from.space}`);
     return Number(said);
+  }
+
+  /** The receiver answers transfers from now on. */
+  serveTransfers(lane: Lane): void {
+    this.start("serve", lane.receiver, this.load, ["serve", String(TRANSFER_PORTS)]);
+  }
+
+  /** TCP connections a second that carry so many bytes there and as many back, one after the other. */
+  transferRate(lane: Lane, bytes: number, seconds = 0.7): number {
+    const args = ["transfer", RECEIVER_IP, String(TRANSFER_PORTS), String(bytes), String(seconds)];
+    return Number(run("ip", ["netns", "exec", lane.sender, this.load, ...args]));
   }
 
   /** bit/s of one iperf3 stream from sender to receiver, as the receiver counted; 0: no connection. */

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { capturesFolder } from "../helpers/captures.ts";
 import { needs } from "../helpers/needs.ts";
 import { writeBigCapture } from "./big-capture.ts";
+import { plot } from "./plot.ts";
 import { markdown, median, put, ratio, value, type Result } from "./table.ts";
 
 const empty = (): Result => ({ part: "p", title: "Frames", unit: "kpps", cells: [], ratios: [], notes: ["a note"] });
@@ -57,4 +58,19 @@ test("the big capture holds as many packets as it says, in order of time", (t) =
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+test("a figure has a line for each row, and nothing that is no number", () => {
+  const result: Result = { ...empty(), plot: { x: "bytes", y: "Mbit/s", at: [1, 1024] } };
+  for (const [row, first, second] of [
+    ["Linux bridge", 0.1, 900],
+    ["weir <kernel>", 0.2, 1000],
+    ["cannot", 0, 0],
+  ] as const) {
+    put(result, row, "1 B", first);
+    put(result, row, "1 KiB", second);
+  }
+  const svg = plot(result);
+  assert.equal(svg.match(/class="line"/g)?.length, 5, "three lines above, two below");
+  assert.ok(svg.includes("weir &lt;kernel>") && !/NaN|Infinity|undefined/.test(svg), svg);
 });

@@ -5,9 +5,12 @@
  *   load send DEVICE DSTMAC FLOWS SECONDS [PPS]  60-byte UDP frames as fast as AF_PACKET takes them (sendmmsg, queueing
  *                                            discipline bypassed), or PPS a second; FLOWS flows, told apart by source and
  *                                            destination port
+ *   load serve PORTS                         TCP servers from port 7000 on: reads a length (u32) and so many bytes, sends as
+ *                                            many back, once a connection
+ *   load transfer ADDRESS PORTS BYTES SECONDS  such connections one after the other
  *   load sink PORT                           a UDP collector that never reads: its queue fills and the kernel drops
  *
- * Prints the number of frames sent. Exit 1 with a message on stderr.
+ * Prints the number of frames sent, or of transfers a second. Exit 1 with a message on stderr.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -16,6 +19,8 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,6 +131,80 @@ static int send_frames(const char *device, const char *mac, unsigned flows, doub
 	return 0;
 }
 
+#define FIRST_PORT 7000
+#define MOST (1 << 20)
+
+static uint8_t content[MOST];
+
+/* Exactly so many bytes in (or out); 0 where the other end went away. */
+static int move_all(int fd, void *data, size_t bytes, int out)
+{
+	for (size_t done = 0; done < bytes;) {
+		ssize_t n = out ? send(fd, (char *)data + done, bytes - done, MSG_NOSIGNAL) : recv(fd, (char *)data + done, bytes - done, 0);
+		if (n <= 0)
+			return 0;
+		done += n;
+	}
+	return 1;
+}
+
+static void serve(int ports)
+{
+	struct pollfd listening[64];
+	int one = 1;
+	if (ports > 64)
+		ports = 64;
+	for (int n = 0; n < ports; n++) {
+		struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(FIRST_PORT + n), .sin_addr.s_addr = INADDR_ANY };
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+		if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) < 0 || listen(fd, 64) < 0)
+			die("serve");
+		listening[n] = (struct pollfd){ .fd = fd, .events = POLLIN };
+	}
+	while (poll(listening, ports, -1) > 0) {
+		for (int n = 0; n < ports; n++) {
+			uint32_t bytes;
+			if (!(listening[n].revents & POLLIN))
+				continue;
+			int fd = accept(listening[n].fd, NULL, NULL);
+			if (fd < 0)
+				continue;
+			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+			if (move_all(fd, &bytes, 4, 0) && bytes <= MOST && move_all(fd, content, bytes, 0) && move_all(fd, content, bytes, 1))
+				/* The client's reset ends it: no port waits (TIME_WAIT) on either side. */
+				move_all(fd, content, 1, 0);
+			close(fd);
+		}
+	}
+}
+
+static int transfer(const char *address, int ports, uint32_t bytes, double seconds)
+{
+	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	uint64_t done = 0;
+	int one = 1;
+	double start = now();
+	static uint8_t request[4 + MOST];
+	memcpy(request, &bytes, 4);
+	while (now() - start < seconds) {
+		struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(FIRST_PORT + done % ports) };
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+		if (fd < 0 || bytes > MOST || inet_pton(AF_INET, address, &to.sin_addr) != 1)
+			die("transfer");
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+		if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0)
+			die("connect");
+		if (!move_all(fd, request, 4 + bytes, 1) || !move_all(fd, content, bytes, 0))
+			die("transfer");
+		close(fd);
+		done++;
+	}
+	printf("%.3f\n", done / (now() - start));
+	return 0;
+}
+
 static void sink(int port)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM, 0), size = 4096;
@@ -141,8 +220,12 @@ int main(int argc, char **argv)
 {
 	if ((argc == 6 || argc == 7) && !strcmp(argv[1], "send"))
 		return send_frames(argv[2], argv[3], atoi(argv[4]), atof(argv[5]), argc == 7 ? atof(argv[6]) : 0);
+	if (argc == 3 && !strcmp(argv[1], "serve"))
+		serve(atoi(argv[2]));
+	if (argc == 6 && !strcmp(argv[1], "transfer"))
+		return transfer(argv[2], atoi(argv[3]), atoi(argv[4]), atof(argv[5]));
 	if (argc == 3 && !strcmp(argv[1], "sink"))
 		sink(atoi(argv[2]));
-	fprintf(stderr, "usage: load send DEVICE DSTMAC FLOWS SECONDS [PPS] | load sink PORT\n");
+	fprintf(stderr, "usage: load send DEVICE DSTMAC FLOWS SECONDS [PPS] | load serve PORTS | load transfer ADDRESS PORTS BYTES SECONDS | load sink PORT\n");
 	return 2;
 }

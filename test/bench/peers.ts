@@ -11,24 +11,28 @@ export interface Peer {
   readonly lane: Lane;
 }
 
+/** Of rows whose receiver is a device beside the switch. */
+export const BESIDE = ", plain redirect";
+
 /** Ports of the collectors that read nothing. */
 const NETFLOW_PORT = 2055;
 const SFLOW_PORT = 6343;
 
 /** The limit: one veth pair, no switch. */
 export async function bare(bed: Bed): Promise<Peer> {
-  const lane = bed.lane("veth", true);
+  const lane = bed.lane("veth", { direct: true });
   await bed.ready(lane);
   return { name: "bare veth", lane };
 }
 
-export async function linuxBridge(bed: Bed): Promise<Peer> {
-  const lane = bed.lane("bridge");
+/** `beside`: see `Bed.lane`. */
+export async function linuxBridge(bed: Bed, beside = false): Promise<Peer> {
+  const lane = bed.lane(beside ? "bridgeb" : "bridge", { beside });
   ip(`-n ${lane.middle} link add br0 type bridge`);
   for (const device of lane.devices) ip(`-n ${lane.middle} link set ${device} master br0`);
   ip(`-n ${lane.middle} link set br0 up`);
   await bed.ready(lane);
-  return { name: "Linux bridge", lane };
+  return { name: beside ? `Linux bridge${BESIDE}` : "Linux bridge", lane };
 }
 
 export interface OvsOptions {
@@ -76,6 +80,8 @@ export interface WeirOptions {
   /** Userspace unless given. */
   readonly datapath?: "kernel" | "userspace";
   readonly netflow?: boolean;
+  readonly sflow?: boolean;
+  readonly beside?: boolean;
   /** Everything is mirrored to a SPAN port, a veth whose other end drops. */
   readonly span?: boolean;
   /** The configuration's `flows`. */
@@ -96,10 +102,14 @@ export interface WeirServer {
 
 /** Weir as users run it: the built command, a state folder of its own. */
 export async function weirServer(bed: Bed, short: string, options: WeirOptions = {}): Promise<WeirServer> {
-  const lane = bed.lane(short);
+  const lane = bed.lane(short, { beside: options.beside ?? false });
   const home = join(bed.folder, short);
   mkdirSync(home);
   const socket = join(home, "weir.sock");
+  const exporters = [
+    ...(options.netflow ? [`  - { type: netflow-v5, collectors: ["127.0.0.1:${NETFLOW_PORT}"] }`] : []),
+    ...(options.sflow ? [`  - { type: sflow, collectors: ["127.0.0.1:${SFLOW_PORT}"] }`] : []),
+  ];
   const port = (device: string): string => `      - { name: ${device}, type: netdev, device: ${device} }`;
   const lines = [
     `host: { name: bench, stateDir: ${home} }`,
@@ -112,11 +122,12 @@ export async function weirServer(bed: Bed, short: string, options: WeirOptions =
     "    ports:",
     ...lane.devices.map(port),
     ...(options.span ? [port("mon0"), "    mirrors:", SPAN] : []),
-    ...(options.netflow ? ["exporters:", `  - { type: netflow-v5, collectors: ["127.0.0.1:${NETFLOW_PORT}"] }`] : []),
+    ...(exporters.length > 0 ? ["exporters:", ...exporters] : []),
   ];
   if (options.span) bed.spanPort(lane, "mon0");
   const config = bed.write(`${short}.yaml`, `${lines.join("\n")}\n`);
   if (options.netflow) bed.sink(lane.middle, NETFLOW_PORT);
+  if (options.sflow) bed.sink(lane.middle, SFLOW_PORT);
   const args = [join(projectRoot, "dist/weir.js"), "run", "--config", config];
   if (options.loopDelay !== undefined) {
     process.env["WEIR_LOOP_DELAY"] = options.loopDelay;
@@ -129,10 +140,14 @@ export async function weirServer(bed: Bed, short: string, options: WeirOptions =
 }
 
 export async function weir(bed: Bed, name: string, options: WeirOptions = {}): Promise<Peer> {
-  const { lane } = await weirServer(
-    bed,
-    `weir${options.datapath === "kernel" ? "k" : ""}${options.netflow ? "n" : ""}${options.span ? "m" : ""}`,
-    options,
-  );
+  const letters = [
+    options.datapath === "kernel" ? "k" : "",
+    options.netflow ? "n" : "",
+    options.sflow ? "s" : "",
+    options.span ? "m" : "",
+    options.beside ? "b" : "",
+    options.sampling ?? "",
+  ];
+  const { lane } = await weirServer(bed, `weir${letters.join("")}`, options);
   return { name, lane };
 }

@@ -12,7 +12,10 @@ import { closeBeds } from "./bed.ts";
 import { frames } from "./p5-frames.ts";
 import { tcp } from "./p6-tcp.ts";
 import { captureFiles } from "./p7-captures.ts";
+import { transfers } from "./p4-transfers.ts";
+import { telemetry } from "./p8-telemetry.ts";
 import { newFlows } from "./p9-storm.ts";
+import { plot } from "./plot.ts";
 import { held } from "./p10-held.ts";
 import { mirror } from "./p11-mirror.ts";
 import { engine } from "./p12-engine.ts";
@@ -29,6 +32,8 @@ const BED = ["gcc", "ip", "tc", "ping", "ovs-vswitchd", "ovsdb-server", "ovs-vsc
 const PARTS: readonly Part[] = [
   { name: "frames", run: frames, needs: BED },
   { name: "tcp", run: tcp, needs: [...BED, "iperf3"] },
+  { name: "transfers", run: transfers, needs: BED },
+  { name: "telemetry", run: telemetry, needs: ["gcc", "ip", "tc", "ping"] },
   { name: "storm", run: newFlows, needs: ["gcc", "ip", "tc", "ping"] },
   { name: "held", run: held, needs: ["gcc", "ip", "tc", "ping"] },
   { name: "mirror", run: mirror, needs: ["gcc", "ip", "tc", "ping"] },
@@ -53,7 +58,14 @@ function render({ at, machine: on, rounds, results }: Results): string {
   const where = `${on.cores} cores (${on.cpu}), Linux ${on.kernel}, Node ${on.node}`;
   return [
     `Measured ${at.slice(0, 10)} on ${where}; peers side by side in turns, medians of ${rounds} rounds, ratios round by round (\`npm run bench\`).`,
-    ...results.map(markdown),
+    ...results.map((result) => {
+      if (result.plot === undefined) return markdown(result);
+      const path = `test/bench/plots/${result.part}.svg`;
+      mkdirSync(join(projectRoot, "test/bench/plots"), { recursive: true });
+      writeFileSync(join(projectRoot, path), plot(result));
+      const [title, ...rest] = markdown(result).split("\n\n");
+      return [title, `![${result.title}](${path})`, ...rest].join("\n\n");
+    }),
   ].join("\n\n");
 }
 

@@ -17,6 +17,8 @@ export interface Result {
   readonly ratios: Ratio[];
   /** What a reader must know to judge the figures. */
   readonly notes?: string[];
+  /** It is drawn as well (plot.ts): what the columns are, as numbers. */
+  readonly plot?: { readonly x: string; readonly y: string; readonly at: readonly number[] };
 }
 
 export interface Ratio {

@@ -1,0 +1,67 @@
+/** P8: what sampling and exporters cost the kernel datapath's forwarding: on against off, in pairs, with the 95 % interval. */
+import { Bed } from "./bed.ts";
+import { weir } from "./peers.ts";
+import { put, type Result } from "./table.ts";
+
+/** Whatever the number of rounds: an interval needs them. */
+const PAIRS = 20;
+/** Student's t for 19 degrees of freedom, 95 % both sides. */
+const T_95 = 2.093;
+const SECONDS = 0.5;
+const FLOWS = 1000;
+const OFF = "no sampling, no exporters";
+const RATES = [
+  { rate: 1000, floor: 2, goal: 1 },
+  { rate: 100, floor: 3, goal: 2 },
+];
+
+/** Mean and half of the interval. */
+export function interval(values: readonly number[]): { mean: number; half: number } {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1);
+  return { mean, half: T_95 * Math.sqrt(variance / values.length) };
+}
+
+export async function telemetry(): Promise<Result> {
+  const result: Result = {
+    part: "telemetry",
+    title: `Sampling, NetFlow and sFlow on against off, kernel datapath, ${FLOWS.toLocaleString("en")} flows, ${PAIRS} pairs`,
+    unit: "",
+    cells: [],
+    ratios: [],
+    notes: ["Flows are counted in both. cost, with half of its 95 % interval, of the pairs' ratios."],
+  };
+  const bed = new Bed();
+  try {
+    const kernel = { datapath: "kernel", netflow: true, sflow: true } as const;
+    const off = await weir(bed, OFF, { datapath: "kernel", sampling: 0 });
+    const on = [];
+    for (const { rate } of RATES) on.push(await weir(bed, `1:${rate}, NetFlow, sFlow`, { ...kernel, sampling: rate }));
+    const costs = RATES.map((): number[] => []);
+    for (let pair = 0; pair < PAIRS; pair++) {
+      // Who comes first changes.
+      const turn = pair % 2 === 0 ? [off, ...on] : [...on, off];
+      const measured = new Map<string, number>();
+      for (const { name, lane } of turn) measured.set(name, (await bed.frameRate(lane, FLOWS, SECONDS)) / 1000);
+      for (const [name, rate] of measured) put(result, name, "thousand frames/s", rate);
+      for (const [n, { name }] of on.entries()) costs[n]!.push((1 - measured.get(name)! / measured.get(OFF)!) * 100);
+    }
+    for (const [n, { rate, floor, goal }] of RATES.entries()) {
+      const { mean, half } = interval(costs[n]!);
+      put(result, on[n]!.name, "cost, %", mean);
+      put(result, on[n]!.name, "±", half);
+      result.ratios.push({
+        target: "P8",
+        what: `cost at 1:${rate} (± ${half.toFixed(2)} %)`,
+        value: Number(mean.toFixed(2)),
+        unit: "%",
+        floor,
+        goal,
+        atMost: true,
+      });
+    }
+  } finally {
+    await bed.close();
+  }
+  return result;
+}
