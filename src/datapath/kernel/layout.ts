@@ -64,12 +64,12 @@ export const SET_MISS_ROOM = 7;
 export const SET_QUIET_LOW = 8;
 export const SET_QUIET_HIGH = 9;
 /** 1: something else forwards the frames; the programs count them and let them be. */
+export const SET_OBSERVE = 10;
 /** Sets of hints, less one: the number is a power of two. */
-export const SET_HINT_MASK = 15;
+export const SET_HINT_MASK = 11;
 /** Slot numbers that a set of hints holds (hints.ts). */
 export const HINT_WAYS = 4;
 export const HASH_FACTOR = 0x9e3779b1;
-export const SET_OBSERVE = 10;
 /** u32 words. */
 export const MASK_ROW_WORDS = 32;
 export const MASK_ROW_ID = 20;

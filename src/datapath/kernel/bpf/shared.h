@@ -147,7 +147,7 @@
 #define SET_QUIET_LOW 8
 #define SET_QUIET_HIGH 9
 #define SET_OBSERVE 10
-#define SET_HINT_MASK 15
+#define SET_HINT_MASK 11
 #define HINT_WAYS 4
 #define HASH_FACTOR 0x9e3779b1
 #define MASK_ROW_WORDS 32
