@@ -7,6 +7,12 @@ import { ports as influxPorts } from "./influx/ports.ts";
 import { talkers as influxTalkers } from "./influx/talkers.ts";
 import { telemetry as influxTelemetry } from "./influx/telemetry.ts";
 import { tenants as influxTenants } from "./influx/tenants.ts";
+import { drops as prometheusDrops } from "./prometheus/drops.ts";
+import { mirrors as prometheusMirrors } from "./prometheus/mirrors.ts";
+import { overview as prometheusOverview } from "./prometheus/overview.ts";
+import { ports as prometheusPorts } from "./prometheus/ports.ts";
+import { telemetry as prometheusTelemetry } from "./prometheus/telemetry.ts";
+import { tenants as prometheusTenants } from "./prometheus/tenants.ts";
 import { buildBoard, type Board } from "./kit/board.ts";
 
 export const BOARDS: Readonly<Record<string, Board>> = {
@@ -17,6 +23,12 @@ export const BOARDS: Readonly<Record<string, Board>> = {
   "influx/drops": influxDrops,
   "influx/telemetry": influxTelemetry,
   "influx/mirrors": influxMirrors,
+  "prometheus/overview": prometheusOverview,
+  "prometheus/ports": prometheusPorts,
+  "prometheus/tenants": prometheusTenants,
+  "prometheus/drops": prometheusDrops,
+  "prometheus/telemetry": prometheusTelemetry,
+  "prometheus/mirrors": prometheusMirrors,
 };
 
 export interface File {

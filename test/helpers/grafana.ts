@@ -113,7 +113,7 @@ function merged(tables: readonly (readonly Row[])[]): Row[] {
 }
 
 const TRANSFORMATIONS: Readonly<Record<string, (rows: Row[], options: any) => Row[]>> = {
-  filterFieldsByName: (rows, { include }) => rows.map((row) => pick(row, include.names)),
+  filterFieldsByName: (rows, { include }) => columns(rows, include.names),
   organize: (rows, { indexByName, renameByName }) =>
     rows.map((row) =>
       Object.fromEntries(
@@ -128,7 +128,7 @@ const TRANSFORMATIONS: Readonly<Record<string, (rows: Row[], options: any) => Ro
     const groups = new Map<string, Record<string, unknown>>();
     for (const row of rows) {
       const key = JSON.stringify(keys.map((name) => row[name]));
-      const group = groups.get(key) ?? pick(row, keys);
+      const group = groups.get(key) ?? columns([row], keys)[0]!;
       for (const name of sums) group[`${name} (sum)`] = Number(group[`${name} (sum)`] ?? 0) + Number(row[name]);
       groups.set(key, group);
     }
@@ -139,8 +139,10 @@ const TRANSFORMATIONS: Readonly<Record<string, (rows: Row[], options: any) => Ro
   limit: (rows, { limitField }) => rows.slice(0, Number(limitField)),
 };
 
-function pick(row: Row, names: readonly string[]): Record<string, unknown> {
+/** Columns by name; one that no row has fails, one that a row lacks is empty there. */
+function columns(rows: readonly Row[], names: readonly string[]): Record<string, unknown>[] {
   for (const name of names)
-    if (!(name in row)) throw new Error(`no column "${name}" in ${Object.keys(row).join(", ")}`);
-  return Object.fromEntries(names.map((name) => [name, row[name]]));
+    if (!rows.some((row) => name in row))
+      throw new Error(`no column "${name}" in ${Object.keys(rows[0] ?? {}).join(", ")}`);
+  return rows.map((row) => Object.fromEntries(names.map((name) => [name, row[name]])));
 }

@@ -1,34 +1,13 @@
 /** A real Prometheus scrapes a running switch, and its answers are the switch's own counters. */
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
-import { join } from "node:path";
-import test, { type TestContext } from "node:test";
+import test from "node:test";
 import type { PortJson, TenantJson } from "../../src/bridge/views/json.ts";
-import { freePort } from "../helpers/collectors.ts";
 import { needs } from "../helpers/needs.ts";
-import { start } from "../helpers/netns.ts";
+import { startPrometheus } from "../helpers/prometheus.ts";
 import { pause, startWeir, weirHome } from "../helpers/weir-process.ts";
 
 interface List<T> {
   readonly items: readonly T[];
-}
-
-/** The switch's socket as a TCP port of this host. */
-async function tcpOf(t: TestContext, path: string): Promise<number> {
-  const server = createServer((client) => {
-    const upstream = connect(path);
-    client.pipe(upstream).pipe(client);
-    const end = (): void => {
-      client.destroy();
-      upstream.destroy();
-    };
-    client.on("error", end);
-    upstream.on("error", end);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  t.after(() => server.close());
-  return (server.address() as { port: number }).port;
 }
 
 test("Prometheus scrapes the demo's traffic; queries give the switch's counters", { timeout: 90_000 }, async (t) => {
@@ -39,31 +18,9 @@ test("Prometheus scrapes the demo's traffic; queries give the switch's counters"
     bridges: [{ name: "weir0", ports: [{ name: "gen", type: "traffic", profile: "tenants", seed: 3, rate: "5kpps" }] }],
   });
   const weir = await startWeir(t, home);
-  const [switchPort, port] = [await tcpOf(t, home.socket), await freePort()];
-  const config = join(home.folder, "prometheus.yml");
-  const target = `127.0.0.1:${switchPort}`;
-  writeFileSync(
-    config,
-    JSON.stringify({
-      global: { scrape_interval: "1s" },
-      scrape_configs: [{ job_name: "weir", static_configs: [{ targets: [target] }] }],
-    }),
-  );
-  const prometheus = start(
-    t,
-    undefined,
-    "prometheus",
-    `--config.file=${config}`,
-    `--storage.tsdb.path=${join(home.folder, "tsdb")}`,
-    `--web.listen-address=127.0.0.1:${port}`,
-  );
-  const ask = async (query: string): Promise<{ metric: Record<string, string>; value: number }[]> => {
-    const url = `http://127.0.0.1:${port}/api/v1/query?query=${encodeURIComponent(query)}`;
-    const answer = (await (await fetch(url)).json()) as {
-      data: { result: { metric: Record<string, string>; value: [number, string] }[] };
-    };
-    return answer.data.result.map(({ metric, value }) => ({ metric, value: Number(value[1]) }));
-  };
+  const prometheus = await startPrometheus(t, [{ name: "here", socket: home.socket }]);
+  const ask = async (query: string): Promise<{ metric: Readonly<Record<string, string>>; value: number }[]> =>
+    (await prometheus.ask(query)).map(({ metric, values: [value] }) => ({ metric, value: value! }));
   const until = async (query: string, pleases: (value: number) => boolean): Promise<number> => {
     for (let tries = 0; ; tries++) {
       const [first] = await ask(query).catch(() => []);

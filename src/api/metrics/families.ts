@@ -23,9 +23,9 @@ export interface Facts {
   readonly mirrors: readonly MirrorJson[];
 }
 
-interface Metric {
+interface Metric<T extends Family["type"] = Family["type"]> {
   readonly name: string;
-  readonly type: Family["type"];
+  readonly type: T;
   readonly help: string;
   readonly read: (facts: Facts) => readonly Sample[];
 }
@@ -67,8 +67,11 @@ const ofCollectors =
 
 const classOf = new Map(DROP_REASONS.map((reason) => [reason.name, reason.class]));
 
-const counter = (name: string, help: string, read: Metric["read"]): Metric => ({ name, type: "counter", help, read });
-const gauge = (name: string, help: string, read: Metric["read"]): Metric => ({ name, type: "gauge", help, read });
+const metric =
+  <T extends Family["type"]>(type: T) =>
+  (name: string, help: string, read: Metric["read"]): Metric<T> => ({ name, type, help, read });
+const counter = metric("counter");
+const gauge = metric("gauge");
 
 /** By what they are called in the project; `name` is what they are called outside. */
 export const METRICS = {
