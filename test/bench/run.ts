@@ -20,6 +20,7 @@ import { held } from "./p10-held.ts";
 import { mirror } from "./p11-mirror.ts";
 import { engine } from "./p12-engine.ts";
 import { sampling } from "./p-sampling.ts";
+import { watched } from "./p-watched.ts";
 import { machine, markdown, type Machine, type Result } from "./table.ts";
 
 interface Part {
@@ -39,6 +40,7 @@ const PARTS: readonly Part[] = [
   { name: "mirror", run: mirror, needs: ["gcc", "ip", "tc", "ping"] },
   { name: "engine", run: engine, needs: [] },
   { name: "sampling", run: sampling, needs: [] },
+  { name: "watched", run: watched, needs: ["gcc", "ip", "tc", "ping"] },
   { name: "captures", run: captureFiles, needs: ["gcc", "softflowd", "nfpcapd", "nfcapd", "nfdump", "tshark"] },
 ];
 
