@@ -33,6 +33,11 @@ export class Connections {
     });
   }
 
+  /** End all of them. */
+  destroy(): void {
+    for (const socket of this.all) socket.destroy();
+  }
+
   /** A request came on it. Throws a Problem (503). */
   asks(socket: Duplex): void {
     take(this.plain, socket, this.bounds.plain, "connections");

@@ -48,7 +48,8 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
         // node:net takes the socket file away when it closes; a stranger's file at its place stays.
         server.close(() => resolve());
         server.closeIdleConnections();
-        setTimeout(() => server.closeAllConnections(), 200).unref();
+        // Those of the feed too, which the server itself no longer knows.
+        setTimeout(() => connections.destroy(), 200).unref();
       }),
   };
 }

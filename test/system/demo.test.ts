@@ -48,7 +48,15 @@ test("the demo forwards, is asked everything, adds up, and ends at Ctrl-C", { ti
   const { child, said, run } = await start(t);
   assert.match(said(), /5 tenants, 14 ports/);
   assert.match(said(), /every frame accounted for: yes/);
-  const [, origin] = /live view\s+(http:\/\/127\.0\.0\.1:\d+)\/#k=[\w-]{16,}\s/.exec(said())!;
+  const [, origin, key] = /live view\s+(http:\/\/127\.0\.0\.1:\d+)\/#k=([\w-]{16,})\s/.exec(said())!;
+  const open = () =>
+    fetch(`${origin}/api/v1/session`, {
+      method: "POST",
+      body: JSON.stringify({ key }),
+      headers: { "content-type": "application/json" },
+    });
+  assert.equal(((await (await open()).json()) as { role: string }).role, "operator");
+  assert.equal((await open()).status, 401, "the link is good once");
   const page = await fetch(`${origin}/`);
   assert.match(await page.text(), /<script [^>]*src="\/?app\.js"/);
   assert.match(page.headers.get("content-security-policy")!, /default-src 'none'|default-src 'self'/);
