@@ -5,6 +5,7 @@
  */
 import type { ActionBlock } from "../pipeline/actions.ts";
 import type { PortStatus } from "../ports/port.ts";
+import type { CopyRing } from "../shm/copies.ts";
 import type { CounterSnapshot } from "../shm/counters.ts";
 import type { RecordRing, WordRing } from "../shm/ring.ts";
 import type { FlowSlots } from "../shm/slots.ts";
@@ -106,7 +107,7 @@ export interface Datapath {
   readonly notices: RecordRing;
   readonly misses: MissSource;
   /** Frames that mirrors want and what is counted of their sessions (src/shm/copies.ts); absent: it makes no copies. */
-  readonly copies?: RecordRing;
+  readonly copies?: CopyRing;
   readonly sessions?: Float64Array;
   /** Now, in ns of the clock that stamps the slots. */
   nowNs(): number;

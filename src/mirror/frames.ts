@@ -4,7 +4,6 @@
  */
 import { TAG_POP, TAG_PUSH, TAG_SET_VID } from "../pipeline/actions.ts";
 import * as M from "../shm/copies.ts";
-import type { RecordRing } from "../shm/ring.ts";
 import { segmentGso } from "../wire/gso.ts";
 import { completeChecksum, gsoSize } from "../wire/vnet.ts";
 
@@ -40,7 +39,7 @@ const work = new Uint8Array(MOST + M.COPY_HEAD_BYTES);
 const ROOM = 64;
 
 /** Up to `limit` records out of the ring. Returns how many. */
-export function drain(ring: RecordRing, limit: number, frame: CopyFrame, take: (frame: CopyFrame) => void): number {
+export function drain(ring: M.CopyRing, limit: number, frame: CopyFrame, take: (frame: CopyFrame) => void): number {
   let done = 0;
   for (; done < limit; done++) {
     const at = ring.peek();
@@ -51,7 +50,7 @@ export function drain(ring: RecordRing, limit: number, frame: CopyFrame, take: (
   return done;
 }
 
-function one({ u8, u32, f64 }: RecordRing, at: number, frame: CopyFrame, take: (frame: CopyFrame) => void): void {
+function one({ u8, u32, f64 }: M.CopyRing, at: number, frame: CopyFrame, take: (frame: CopyFrame) => void): void {
   const w = at >>> 2;
   const captured = u32[w + M.COPY_CAPTURED]!;
   const length = u32[w + M.COPY_LENGTH]!;

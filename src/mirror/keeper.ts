@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type { MirrorJson } from "../bridge/views/json.ts";
-import type { MirrorConfig, PortConfig } from "../config/config.ts";
+import type { BridgeConfig, MirrorConfig, PortConfig } from "../config/config.ts";
 import type { Datapath } from "../datapath/datapath.ts";
 import { COPY_RSPAN, COPY_SPAN } from "../pipeline/actions.ts";
 import type { MirrorPlan, MirrorSession } from "../pipeline/mirror-plan.ts";
@@ -14,7 +14,7 @@ import { type ErspanConfig, ErspanOutput, type TunnelEnv } from "./erspan.ts";
 import { FileOutput } from "./file.ts";
 import { type CopyFrame, drain } from "./frames.ts";
 import type { CopyEnv, CopyOutput } from "./output.ts";
-import { compile, MirrorRefused, refuse } from "./refuse.ts";
+import { compile, MirrorRefused, refuse, refuseLong } from "./refuse.ts";
 import type { Remotes } from "./remotes.ts";
 import { matchesNothing, type SelectablePort, selectPorts } from "./select.ts";
 import { Session } from "./session.ts";
@@ -34,6 +34,8 @@ export interface KeeperOptions extends CopyEnv {
   readonly tunnels: TunnelEnv;
   readonly remotes: Remotes;
   ports(): readonly MirrorPort[];
+  /** A bridge in observe mode sends nothing. */
+  mode(): BridgeConfig["mode"];
   setPlan(plan: MirrorPlan): void;
   /** Was this port made from a "{device}" template? Its name may be another guest's tomorrow. */
   isTemplated(name: string): boolean;
@@ -100,8 +102,13 @@ export class MirrorKeeper {
         throw new MirrorRefused(409, `${config.name} is the configuration's; change it there and reload`);
       if (isDeepStrictEqual(old.options.config, config)) return this.json(old);
     }
-    refuse(config, { ...this.options, ports: this.options.ports(), sessions: this.sessions });
-    compile(config);
+    refuse(config, {
+      ...this.options,
+      mode: this.options.mode(),
+      ports: this.options.ports(),
+      sessions: this.sessions,
+    });
+    refuseLong(compile(config));
     if (old !== undefined) void this.end(old, "started anew");
     const bit = this.freeBit();
     if (bit < 0) throw new MirrorRefused(409, `${M.MAX_SESSIONS} mirrors are all that one bridge can have: stop one`);

@@ -1,6 +1,7 @@
 /** What a session cannot be, said before anything is done. */
-import type { MirrorConfig } from "../config/config.ts";
+import type { BridgeConfig, MirrorConfig } from "../config/config.ts";
 import type { Datapath } from "../datapath/datapath.ts";
+import { MAX_FILTER } from "../shm/copies.ts";
 import { compileBoth, type FilterPair } from "../sys/pcap-filter.ts";
 import { type SelectablePort, selectPorts } from "./select.ts";
 
@@ -17,6 +18,7 @@ export class MirrorRefused extends Error {
 export interface Around {
   readonly bridge: string;
   readonly datapath: Pick<Datapath, "kind" | "copies">;
+  readonly mode: BridgeConfig["mode"];
   readonly capturesDir: string;
   readonly ports: readonly SelectablePort[];
   readonly sessions: readonly { readonly name: string; readonly options: { readonly config: MirrorConfig } }[];
@@ -24,14 +26,24 @@ export interface Around {
 
 /** Throws a MirrorRefused. */
 export function refuse(config: MirrorConfig, around: Around): void {
-  const { bridge, datapath, capturesDir, ports, sessions } = around;
+  const { bridge, datapath, mode, capturesDir, ports, sessions } = around;
   if (datapath.copies === undefined)
     throw new MirrorRefused(
       409,
       `the ${datapath.kind} datapath of ${bridge} makes no mirrors yet: write datapath: userspace`,
     );
   const { select, outputs } = config;
+  if (mode === "observe" && select.vlans !== undefined && datapath.kind === "kernel")
+    throw new MirrorRefused(
+      422,
+      `vlans: ${bridge} is in observe mode, where the kernel datapath decides by the port; write filter: vlan ${select.vlans[0]}`,
+    );
   for (const output of outputs) {
+    if (mode === "observe" && (output.type === "span" || output.type === "rspan"))
+      throw new MirrorRefused(
+        422,
+        `${output.type}: ${bridge} is in observe mode and sends nothing; write to a file, a stream or a tunnel`,
+      );
     if (output.type === "file" && (output.path.startsWith("/") || output.path.split("/").includes("..")))
       throw new MirrorRefused(422, `${output.path}: capture files are below ${capturesDir}; write the path from there`);
     if (output.type === "span" && select.ports.includes(output.port))
@@ -50,6 +62,20 @@ export function refuse(config: MirrorConfig, around: Around): void {
         `VLAN ${output.vlan} is selected and is the output: its copies would be copied again`,
       );
   }
+}
+
+/** What is put to a filter later (`but`) has to find room. */
+const SPARE = 512;
+
+/** Throws where the filter is too long for a datapath. */
+export function refuseLong(filter: FilterPair | undefined): void {
+  const most = MAX_FILTER - SPARE;
+  for (const program of filter === undefined ? [] : [filter.plain, filter.tagged])
+    if (program.length / 4 > most)
+      throw new MirrorRefused(
+        422,
+        `filter: ${program.length / 4} instructions, ${most} are the most: name fewer hosts`,
+      );
 }
 
 /** The session's filter without the frames that `but` names (pcap's language); undefined: every frame. */

@@ -5,7 +5,7 @@
  * A frame goes to one destination once, however many sessions select it for that destination and however many of its
  * ports are selected: as it came in where its ingress port is selected, else as it left by the first selected output.
  */
-import { DROPPED } from "../flow/disposition.ts";
+import { DROPPED, OBSERVED } from "../flow/disposition.ts";
 import {
   ACTION_HEADER_WORDS,
   ACTION_OUTPUT_WORDS,
@@ -34,9 +34,11 @@ export function mirrored(actions: ActionBlock, fields: FieldReader, snapshot: Sn
   if (sessions.length === 0) return actions;
   const from = fields.port();
   const copies: Copy[] = [];
-  for (const session of sessions)
-    if (whyNot(session, actions, fields, snapshot) === undefined)
-      add(copies, session, actions, selected(session, actions, from)!, fields, snapshot, from);
+  for (const session of sessions) {
+    if (whyNot(session, actions, fields, snapshot) !== undefined) continue;
+    if (disposition(actions) === OBSERVED) addObserved(copies, session, from);
+    else add(copies, session, actions, selected(session, actions, from)!, fields, snapshot, from);
+  }
   return withCopies(actions, copies);
 }
 
@@ -67,6 +69,8 @@ function whyNot(
   const isDropped = disposition(actions) === DROPPED;
   if (session.dropped === (isDropped ? "exclude" : "only")) return `dropped: ${session.dropped}`;
   if (selected(session, actions, from) === undefined) return "no selected port is on its way";
+  // A rule that can do without the VLAN must: in observe mode no frame waits for another rule.
+  if (session.vlans === undefined && rspanVlans.size === 0) return undefined;
   const vlan = vlanOf(fields, snapshot, from);
   if (rspanVlans.has(vlan)) return `VLAN ${vlan} is of copies`;
   if (session.vlans !== undefined && !session.vlans.has(vlan)) return `VLAN ${vlan} is not selected`;
@@ -75,7 +79,15 @@ function whyNot(
 
 /** −1: as it came in; else the output that the session selects; undefined: nothing that it does. */
 function selected(session: MirrorSession, actions: ActionBlock, from: number): number | undefined {
-  return session.ingress && session.ports.has(from) ? -1 : firstOutput(session, actions);
+  const isIn = session.ingress || disposition(actions) === OBSERVED;
+  return isIn && session.ports.has(from) ? -1 : firstOutput(session, actions);
+}
+
+/** Something else forwards the frame: which of the two it is, coming in or leaving, its datapath sees. */
+function addObserved(copies: Copy[], { bit, ingress, egress, copies: isKept }: MirrorSession, port: number): void {
+  if (!isKept) return;
+  if (ingress) put(copies, { kind: COPY_IN, port, sessions: 1 << bit });
+  if (egress) put(copies, { kind: COPY_OUT, port, sessions: 1 << bit });
 }
 
 /** The first output that the session selects; undefined: none. */
@@ -102,15 +114,8 @@ function add(
 ): void {
   const sessions = 1 << session.bit;
   const form = output < 0 ? { port: from } : outputOf(actions, output);
-  const put = (copy: Copy): void => {
-    const same = copies.findIndex(
-      ({ kind, port, tci }) => kind === copy.kind && port === copy.port && (kind !== COPY_RSPAN || tci === copy.tci),
-    );
-    if (same < 0) copies.push(copy);
-    else copies[same] = { ...copies[same]!, sessions: copies[same]!.sessions | sessions };
-  };
-  if (session.copies) put({ ...form, kind: output < 0 ? COPY_IN : COPY_OUT, sessions });
-  for (const port of session.spans) if (port !== from) put({ ...form, port, kind: COPY_SPAN, sessions });
+  if (session.copies) put(copies, { ...form, kind: output < 0 ? COPY_IN : COPY_OUT, sessions });
+  for (const port of session.spans) if (port !== from) put(copies, { ...form, port, kind: COPY_SPAN, sessions });
   for (const { vlan, stacked } of session.rspans) {
     const replaces = !stacked && fields.outerVid() >= 0;
     for (const target of snapshot.floodPorts(vlan)) {
@@ -118,9 +123,18 @@ function add(
       // A port that takes the VLAN's tag off sends what was under it.
       const tagged = leavesTagged(target.vlan, vlan);
       const tag = tagged ? (replaces ? TAG_SET_VID : TAG_PUSH) : replaces ? TAG_POP : TAG_KEEP;
-      put({ port: target.no, tag, tci: vlan, kind: COPY_RSPAN, sessions });
+      put(copies, { port: target.no, tag, tci: vlan, kind: COPY_RSPAN, sessions });
     }
   }
+}
+
+/** Another copy; the same once, for all who want it. */
+function put(copies: Copy[], copy: Copy): void {
+  const same = copies.findIndex(
+    ({ kind, port, tci }) => kind === copy.kind && port === copy.port && (kind !== COPY_RSPAN || tci === copy.tci),
+  );
+  if (same < 0) copies.push(copy);
+  else copies[same] = { ...copies[same]!, sessions: copies[same]!.sessions | copy.sessions };
 }
 
 function outputOf(actions: ActionBlock, n: number): Pick<Copy, "port" | "tag" | "tci" | "tpid"> {

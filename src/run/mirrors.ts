@@ -54,6 +54,7 @@ export function createMirrors(bridge: Bridge, env: MirrorEnv): MirrorKeeper {
       const entry = bridge.portAt(no);
       return entry && { name: entry.name, speed: entry.status.speed };
     },
+    mode: () => bridge.config.mode,
     setPlan: (plan) => bridge.setMirrors(plan),
     isTemplated: (name) => !env.config().ports.some((port) => port.name === name),
     nowNs: () => bridge.datapath.nowNs(),

@@ -7,6 +7,11 @@
  *      46 virtio-net header (10)      56 bytes of the frame as received; the tag operation is still to be done
  * ```
  */
+import type { RecordRing } from "./ring.ts";
+
+/** What the control thread reads copies from. */
+export type CopyRing = Pick<RecordRing, "u8" | "u32" | "f64" | "peek" | "release">;
+
 export const COPY_HEAD_BYTES = 56;
 export const COPY_VNET = 46;
 
@@ -23,6 +28,8 @@ export const COPY_HAS_VNET = 10;
 
 /** Sessions of one bridge. */
 export const MAX_SESSIONS = 32;
+/** Instructions of a session's filter. */
+export const MAX_FILTER = 2048;
 /** Outputs of one session. */
 export const MAX_OUTPUTS = 16;
 /** float64 a session, written by the datapath. Packets are wire packets. */

@@ -1,12 +1,13 @@
 /** Frames that the builder, the segmenter and the checksum completer make, judged by tshark. */
 import { test } from "node:test";
 import assert from "node:assert/strict";
+import { gsoFrame } from "../../test/helpers/gso-frame.ts";
 import { needs } from "../../test/helpers/needs.ts";
 import { tsharkFrames } from "../../test/helpers/tshark.ts";
 import { buildFrame } from "./builder.ts";
 import type { FrameOptions } from "./builder.ts";
-import { readU16, readU32, writeLe16, writeU16 } from "./bytes.ts";
-import { checksum, pseudoIpv4, pseudoIpv6, updateChecksum } from "./checksum.ts";
+import { readU16, readU32, writeLe16 } from "./bytes.ts";
+import { checksum, updateChecksum } from "./checksum.ts";
 import { segmentGso } from "./gso.ts";
 import { TCP_ACK, TCP_CWR, TCP_FIN, TCP_PSH, TCP_SYN } from "./tcp.ts";
 import * as vnet from "./vnet.ts";
@@ -84,26 +85,6 @@ test("checksums: RFC 1071's example, odd lengths, large buffers, incremental upd
   // RFC 1624 section 4.
   assert.equal(updateChecksum(0xdd2f, 0x5555, 0x3285), 0x0000);
 });
-
-/** A GSO frame behind its virtio-net header, its checksum left to the device. */
-function gsoFrame(options: FrameOptions, type: number, size: number): Uint8Array {
-  const frame = buildFrame(options);
-  const bytes = new Uint8Array(vnet.VNET_HEADER_BYTES + frame.length);
-  bytes.set(frame, vnet.VNET_HEADER_BYTES);
-  const udp = options.udp !== undefined;
-  const l3 = 14 + 4 * (options.vlans?.length ?? 0);
-  const ipBytes = options.ip!.src.includes(":") ? 40 : 20;
-  const l4 = l3 + ipBytes;
-  bytes[vnet.VNET_FLAGS] = vnet.VNET_NEEDS_CSUM;
-  bytes[vnet.VNET_GSO_TYPE] = type;
-  writeLe16(bytes, vnet.VNET_GSO_SIZE, size);
-  writeLe16(bytes, vnet.VNET_CSUM_START, l4);
-  writeLe16(bytes, vnet.VNET_CSUM_OFFSET, udp ? 6 : 16);
-  const at = vnet.VNET_HEADER_BYTES;
-  const sum = (ipBytes === 20 ? pseudoIpv4 : pseudoIpv6)(bytes, at + l3, udp ? 17 : 6, frame.length - l4);
-  writeU16(bytes, at + l4 + (udp ? 6 : 16), sum);
-  return bytes;
-}
 
 const offsets = new Int32Array(64);
 const lengths = new Int32Array(64);

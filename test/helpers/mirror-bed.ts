@@ -138,6 +138,7 @@ export class MirrorBed<H extends MirrorHarness = MirrorHarness> {
       remotes: new Remotes(),
       ports: () => bridge.ports(),
       port: (no) => bridge.portAt(no) && { name: bridge.portAt(no)!.name, speed: 0 },
+      mode: () => bridge.config.mode,
       setPlan: (plan) => bridge.setMirrors(plan),
       isTemplated: () => false,
       nowNs: () => harness.nowNs(),

@@ -11,6 +11,7 @@ import { check } from "../../src/sys/libc.ts";
 import { findLink, setIpv6Disabled } from "../../src/sys/links.ts";
 import { allocate, release, roundToPages } from "../../src/sys/memory.ts";
 import { loadLibrary } from "../../src/sys/native.ts";
+import { VNET_HEADER_BYTES } from "../../src/wire/vnet.ts";
 import { sh } from "./netns.ts";
 
 const CLONE_NEWNET = 0x40000000;
@@ -41,15 +42,24 @@ export interface WireEnd {
   received(): Uint8Array[];
 }
 
+export interface VethEnd extends WireEnd {
+  /** A frame behind its virtio-net header: a checksum or segments that are still to be done. */
+  sendOpen(bytes: Uint8Array): void;
+}
+
 export interface WireEnds {
   readonly ends: readonly WireEnd[];
   close(): void;
 }
 
+export interface VethEnds extends WireEnds {
+  readonly ends: readonly VethEnd[];
+}
+
 const SLOTS = 4096;
 const MTU = 1500;
 
-function openEnd(device: string, inside: string, slots: number): WireEnd & { close(): void } {
+function openEnd(device: string, inside: string, slots: number): VethEnd & { close(): void } {
   const link = findLink(inside)!;
   const sizes = ringSizes(MTU, slots);
   const sendAt = roundToPages(ringsBytes(sizes));
@@ -63,6 +73,10 @@ function openEnd(device: string, inside: string, slots: number): WireEnd & { clo
     device,
     send(frame) {
       enqueue(sender, frame, 0, frame.length, false);
+      flushSender(sender);
+    },
+    sendOpen(bytes) {
+      enqueue(sender, bytes, VNET_HEADER_BYTES, bytes.length - VNET_HEADER_BYTES, true);
       flushSender(sender);
     },
     received() {
@@ -92,10 +106,10 @@ function ipBatch(commands: readonly string[], ...options: string[]): void {
  * `count` pairs, the inner ends e1 … in one namespace; `slots` frames wait at each. Everything goes with `close` or with the
  * process.
  */
-export function wireEnds(count: number, slots = SLOTS): WireEnds {
+export function wireEnds(count: number, slots = SLOTS): VethEnds {
   const group = `${process.pid.toString(36)}${(serial++).toString(36)}`;
   const namespace = `weir-wire-${group}`;
-  const opened: (WireEnd & { close(): void })[] = [];
+  const opened: (VethEnd & { close(): void })[] = [];
   const devices = Array.from({ length: count }, (_, n) => `we${group}x${n + 1}`);
   const close = (): void => {
     process.off("exit", close);

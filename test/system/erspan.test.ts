@@ -9,7 +9,7 @@ import { needs, needsRoot } from "../helpers/needs.ts";
 import { type Guest, guests, inside, type Running, sh, start, until } from "../helpers/netns.ts";
 import { tsharkFields } from "../helpers/tshark.ts";
 import { eventually, startWeir, weirHome, type WeirHome, type WeirProcess } from "../helpers/weir-process.ts";
-import { type WireEnd, wireEnds } from "../helpers/wire-ends.ts";
+import { type VethEnd, type WireEnd, wireEnds } from "../helpers/wire-ends.ts";
 
 const TOOLS = ["ip", "tcpdump", "tshark"] as const;
 const NET = 84;
@@ -47,7 +47,7 @@ async function bench(t: TestContext, mirrors: readonly object[]): Promise<Bench>
   sh("ip", "addr", "add", `${HOST}/24`, "dev", collector.device);
   sh("ip", "addr", "add", `${HOST_V6}/64`, "dev", collector.device, "nodad");
   inside(collector, "ip", "addr", "add", `${COLLECTOR_V6}/64`, "dev", "eth0", "nodad");
-  const [a, b] = wires.ends as [WireEnd, WireEnd];
+  const [a, b] = wires.ends as readonly [VethEnd, VethEnd];
   const home: WeirHome = weirHome(t);
   const netdev = (name: string, end: WireEnd, vlan: object): object => ({
     name,

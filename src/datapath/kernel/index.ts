@@ -6,6 +6,7 @@ import { Worker } from "node:worker_threads";
 import { KEY_BYTES } from "../../flow/key.ts";
 import type { ActionBlock } from "../../pipeline/actions.ts";
 import type { PortStatus } from "../../ports/port.ts";
+import type { CopyRing } from "../../shm/copies.ts";
 import * as C from "../../shm/counters.ts";
 import { releaseSlot } from "../../shm/memory.ts";
 import { RecordRing, type WordRing } from "../../shm/ring.ts";
@@ -39,6 +40,7 @@ import {
   STRIPE_WORDS,
 } from "./layout.ts";
 import { type KernelMaps, openMaps } from "./maps.ts";
+import { KernelMirrors } from "./mirror.ts";
 import { moveRecords } from "./records.ts";
 import { KernelRules } from "./rules.ts";
 import { readCounters, readUnattributed } from "./tally.ts";
@@ -69,9 +71,11 @@ export class KernelDatapath implements Datapath {
   readonly samples = RecordRing.create(SAMPLE_WORDS);
   readonly notices = RecordRing.create(NOTICE_WORDS);
   readonly misses: MissSource;
+  readonly copies: CopyRing;
   private readonly options: KernelOptions;
   private readonly maps: KernelMaps;
   private readonly rules: KernelRules;
+  private readonly mirrors: KernelMirrors;
   private readonly uplink: Uplink;
   private readonly injector: Injector;
   private readonly watcher: Worker;
@@ -97,6 +101,8 @@ export class KernelDatapath implements Datapath {
     this.slots = this.maps.slots;
     this.free = this.maps.free;
     this.rules = new KernelRules(this.maps);
+    this.mirrors = new KernelMirrors(this.maps);
+    this.copies = this.mirrors.copies;
     try {
       this.uplink = new Uplink(this.maps, this.own, this.ownUnattributed, this.notices);
     } catch (error) {
@@ -160,6 +166,7 @@ export class KernelDatapath implements Datapath {
   // ---- rules ----------------------------------------------------------------------------------------------------------
 
   program(change: RuleChange): Generation {
+    for (const gate of change.mirrors ?? []) this.mirrors.set(gate);
     this.rules.apply(change);
     for (const { port, rate, header } of change.sampling ?? []) this.setSampling(port, rate, header);
     for (const { port, up } of change.enabled ?? []) this.ports.get(port)?.enable(up);
@@ -244,6 +251,10 @@ export class KernelDatapath implements Datapath {
     return out;
   }
 
+  get sessions(): Float64Array {
+    return this.mirrors.sessions();
+  }
+
   unattributed(): Unattributed[] {
     return readUnattributed(this.maps, this.ownUnattributed.read());
   }
@@ -269,7 +280,7 @@ export class KernelDatapath implements Datapath {
     };
     const samples = moveRecords(this.maps.samples, this.samples, (port) => lost(port, C.C_SAMPLE_DROPS, C.C_SAMPLES));
     const notices = moveRecords(this.maps.notices, this.notices, (port) => lost(port, C.C_NOTICES_LOST, C.C_NOTICES));
-    if (samples + notices > 0) this.options.onAttention();
+    if (samples + notices > 0 || this.mirrors.isWaiting) this.options.onAttention();
   }
 
   /** Everything that was made in the kernel is removed (`keepForwarding` needs pinned maps: README). */

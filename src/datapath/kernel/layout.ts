@@ -12,6 +12,9 @@
  * rules      hash: masked key with the mask's number in its last word → rule index
  * rule_table rule: 2 u32            generation, first part of its action block
  * blocks     16 u32 a part          action blocks, immutable while a rule or a running program may point at them
+ * gates      mirror session: 24 u64       its limits, written here; behind them what they have used up, written there
+ * mirror_counts  session × CPU: 64 u64    by M_… of src/shm/copies.ts, one writer
+ * filters    session × 2 × 2 × 2048 u64   classic BPF for frames without a tag and with one, in two banks each
  * ```
  */
 /** u64 words of a stripe. */
@@ -83,3 +86,32 @@ export const SAMPLE_DATA_BYTES = 512;
 export const NOTICE_BYTES = 128;
 export const NOTICES_PER_WINDOW = 20;
 export const NOTICE_WINDOW_MS = 100;
+/** u64 words of a mirror session's gate: `MirrorGate` (src/datapath/datapath.ts), instructions of its filters … */
+export const GATE_WORDS = 24;
+export const G_EPOCH = 0;
+export const G_SNAPLEN = 1;
+export const G_SAMPLE = 2;
+export const G_PPS = 3;
+export const G_BPS = 4;
+export const G_PACKETS = 5;
+export const G_PLAIN = 6;
+export const G_TAGGED = 7;
+/** … and, a cache line on, packets that passed the filter, and how many must have before the next is taken; */
+export const G_SEEN = 8;
+export const G_NEXT = 9;
+/** until when the ceilings are used up, in ticks of the clock; packets against the limit. */
+export const G_PACKETS_PAID = 10;
+export const G_BITS_PAID = 11;
+export const G_TAKEN = 12;
+/** Its outputs, as u32. */
+export const G_OUTPUTS = 16;
+/** Ticks a nanosecond: the price of one packet at the highest rate is still a number of many digits. */
+export const GATE_TICKS = 64;
+/** What a ceiling lets through at once after a pause. */
+export const GATE_BURST_MS = 100;
+/** A filter is one word: its length, and behind it the number of its bank. */
+export const FILTER_BANK_SHIFT = 16;
+/** What is replaced is written into the other bank: a running program may be in the middle of this one. */
+export const FILTER_BANKS = 2;
+/** GSO type (src/wire/vnet.ts) of what nobody here can cut: captured whole. */
+export const VNET_GSO_OTHER = 127;

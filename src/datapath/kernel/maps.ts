@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { DROP_REASONS } from "../../flow/disposition.ts";
+import { MAX_FILTER, MAX_SESSIONS, SESSION_COUNTERS } from "../../shm/copies.ts";
 import { COUNTERS_PER_PORT } from "../../shm/counters.ts";
 import { ringWords } from "../../shm/memory.ts";
 import { ringBytes, WordRing } from "../../shm/ring.ts";
@@ -12,7 +13,9 @@ import { MAX_MASKS, MAX_PORTS, MAX_RULES } from "../datapath.ts";
 import {
   BLOCK_WORDS,
   DIRECT_PORTS,
+  FILTER_BANKS,
   FREE_LINE_WORDS,
+  GATE_WORDS,
   HINT_WAYS,
   MASK_ROW_WORDS,
   MAX_BLOCKS,
@@ -36,6 +39,7 @@ export const OBJECT = new URL(
 );
 
 const RING_BYTES = 2 ** 20;
+const COPIES_BYTES = 2 ** 23;
 /** u32 words of a set of masks: a head of one row, then the rows. */
 export const MASK_SET_WORDS = MASK_ROW_WORDS * (1 + MAX_MASKS);
 
@@ -56,6 +60,11 @@ export interface KernelMaps {
   readonly hints: Int32Array;
   readonly ruleTable: Int32Array;
   readonly blocks: Int32Array;
+  /** Mirror sessions: mirror.ts. */
+  readonly gates: Int32Array;
+  readonly mirrorCounts: Int32Array;
+  readonly filters: Int32Array;
+  readonly copies: RingBuffer;
   readonly samples: RingBuffer;
   readonly notices: RingBuffer;
   /** Let go of all maps; views stay readable and hold zeros. */
@@ -78,6 +87,7 @@ export function openMaps(capacity: number): KernelMaps {
     hints: hintSets(capacity),
     free_slots: freeBytes / (FREE_LINE_WORDS * 4),
     stripes: MAX_PORTS * cpus,
+    mirror_counts: MAX_SESSIONS * cpus,
   });
   const mapped: MappedMemory[] = [];
   const memory = (name: string, bytes: number): ArrayBuffer => {
@@ -85,14 +95,18 @@ export function openMaps(capacity: number): KernelMaps {
     mapped.push(one);
     return one.buffer;
   };
+  const ring = (name: string, bytes: number): RingBuffer => {
+    const one = mapRingBuffer(object.map(name), bytes);
+    mapped.push({ buffer: new ArrayBuffer(0), release: one.release });
+    return one;
+  };
   const words = (name: string, count: number): Int32Array => new Int32Array(memory(name, count * 4));
   try {
     const slots = new FlowSlots(memory("slots", capacity * SLOT_BYTES), capacity);
     const free = new WordRing(memory("free_slots", freeBytes));
-    const samples = mapRingBuffer(object.map("samples"), RING_BYTES);
-    mapped.push({ buffer: new ArrayBuffer(0), release: samples.release });
-    const notices = mapRingBuffer(object.map("notices"), RING_BYTES);
-    mapped.push({ buffer: new ArrayBuffer(0), release: notices.release });
+    const samples = ring("samples", RING_BYTES);
+    const notices = ring("notices", RING_BYTES);
+    const copies = ring("copies", COPIES_BYTES);
     const maps: KernelMaps = {
       object,
       cpus,
@@ -108,6 +122,10 @@ export function openMaps(capacity: number): KernelMaps {
       masks: words("masks", 2 * MASK_SET_WORDS),
       ruleTable: words("rule_table", MAX_RULES * 2),
       blocks: words("blocks", MAX_BLOCKS * BLOCK_WORDS),
+      gates: words("gates", MAX_SESSIONS * GATE_WORDS * 2),
+      mirrorCounts: words("mirror_counts", MAX_SESSIONS * cpus * SESSION_COUNTERS * 2),
+      filters: words("filters", MAX_SESSIONS * 2 * FILTER_BANKS * MAX_FILTER * 2),
+      copies,
       samples,
       notices,
       close,

@@ -7,14 +7,17 @@ import { projectRoot } from "../../../test/helpers/captures.ts";
 import * as disposition from "../../flow/disposition.ts";
 import * as key from "../../flow/key.ts";
 import * as actions from "../../pipeline/actions.ts";
+import * as copies from "../../shm/copies.ts";
 import * as counters from "../../shm/counters.ts";
 import * as samples from "../../shm/samples.ts";
 import * as unattributed from "../../shm/unattributed.ts";
+import * as vnet from "../../wire/vnet.ts";
 import * as datapath from "../datapath.ts";
 import * as layout from "./layout.ts";
 
 test("the programs and this process mean the same by every number that they share", () => {
-  const here = { ...disposition, ...key, ...actions, ...counters, ...samples, ...unattributed, ...datapath, ...layout };
+  const shared = { ...disposition, ...key, ...actions, ...copies, ...counters, ...samples, ...unattributed };
+  const here = { ...shared, ...vnet, ...datapath, ...layout };
   const text = readFileSync(join(projectRoot, "src/datapath/kernel/bpf/shared.h"), "utf8");
   const defined = [...text.matchAll(/^#define (\w+) (\S+)$/gm)].map(
     ([, name, value]) => [name!, Number(value)] as const,

@@ -3,6 +3,7 @@
  * copies are sent here, all others go into a ring. What does not fit is counted, never waited for, and nothing of it
  * touches the counters of ports and flows.
  */
+import { OBSERVED } from "../../flow/disposition.ts";
 import { runBpf } from "../../wire/bpf.ts";
 import { VNET_FLAGS, VNET_NEEDS_CSUM } from "../../wire/vnet.ts";
 import { isTpid } from "../../wire/vlan.ts";
@@ -14,6 +15,7 @@ import {
   COPY_IN,
   COPY_OUT,
   COPY_SPAN,
+  disposition,
 } from "../../pipeline/actions.ts";
 import { VNET_BYTES } from "../../ports/port.ts";
 import * as M from "../../shm/copies.ts";
@@ -79,8 +81,11 @@ export class Mirrors {
   execute(actions: ActionBlock, frame: Frame, reason: number): void {
     const copies = copyCount(actions);
     const from = copiesAt(actions);
+    // An observed frame came in, as far as we know.
+    const other = disposition(actions) === OBSERVED ? COPY_OUT : 0;
     let asked = 0;
-    for (let n = 0; n < copies; n++) asked |= actions[from + n * ACTION_COPY_WORDS + 2]!;
+    for (let n = 0; n < copies; n++)
+      if (actions[from + n * ACTION_COPY_WORDS]! >>> 24 !== other) asked |= actions[from + n * ACTION_COPY_WORDS + 2]!;
     let admitted = 0;
     let snaplen = 0;
     for (let left = asked; left !== 0;) {
@@ -99,6 +104,7 @@ export class Mirrors {
       const sessions = actions[at + 2]! & admitted;
       if (sessions === 0) continue;
       const kind = target >>> 24;
+      if (kind === other) continue;
       const isSent =
         kind === COPY_IN || kind === COPY_OUT
           ? this.keep(kind, target, actions[at + 1]!, sessions, frame, reason, snaplen)

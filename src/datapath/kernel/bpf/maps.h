@@ -80,6 +80,34 @@ struct weir_block {
 	__u32 word[BLOCK_WORDS];
 };
 
+/* A mirror session: src/datapath/kernel/layout.ts. */
+struct weir_gate {
+	__u64 word[GATE_WORDS];
+};
+
+struct weir_session_counts {
+	__u64 word[SESSION_COUNTERS];
+};
+
+/* As Linux and libpcap have it (struct sock_filter). */
+struct weir_instruction {
+	__u16 code;
+	__u8 yes, no;
+	__u32 k;
+};
+
+/* The head of a copy for the process (src/shm/copies.ts); the time is a whole number here. */
+struct weir_copy_head {
+	__u64 time;
+	__u32 sessions, port, direction, reason, length, captured, tag, tpid, has_vnet;
+	__u16 unused;
+	/* virtio-net header */
+	__u8 flags, gso_type;
+	__u16 header_length, gso_size, csum_start, csum_offset;
+};
+
+_Static_assert(sizeof(struct weir_copy_head) == COPY_HEAD_BYTES, "a copy's head");
+
 struct weir_without_flow {
 	__u64 packets, bytes, l3_bytes;
 };
@@ -115,6 +143,15 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
 } samples SEC(".maps"), notices SEC(".maps");
+
+ARRAY(gates, struct weir_gate, MAX_SESSIONS);
+ARRAY(mirror_counts, struct weir_session_counts, MAX_SESSIONS);
+ARRAY(filters, struct weir_instruction, MAX_SESSIONS * 2 * FILTER_BANKS * MAX_FILTER);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 23);
+} copies SEC(".maps");
 
 static __always_inline struct weir_settings *get_settings(void)
 {

@@ -66,6 +66,11 @@
 #define TAG_SET_VID 3
 #define ACTION_HEADER_WORDS 2
 #define ACTION_OUTPUT_WORDS 2
+#define ACTION_COPY_WORDS 3
+#define COPY_SPAN 1
+#define COPY_RSPAN 2
+#define COPY_IN 3
+#define COPY_OUT 4
 
 /* src/datapath/datapath.ts */
 #define MAX_PORTS 1024
@@ -103,6 +108,29 @@
 #define SAMPLE_HEAD_BYTES 80
 #define SAMPLE_KIND_FLOW 1
 #define SAMPLE_KIND_DROP 2
+
+/* src/shm/copies.ts */
+#define COPY_HEAD_BYTES 56
+#define MAX_SESSIONS 32
+#define MAX_FILTER 2048
+#define MAX_OUTPUTS 16
+#define SESSION_COUNTERS 64
+#define M_MATCHED 0
+#define M_SENT 1
+#define M_BYTES_BEFORE 2
+#define M_BYTES_AFTER 3
+#define M_SAMPLED_OUT 4
+#define M_RATE_DROPPED 5
+#define M_QUEUE_DROPPED 6
+#define M_FAILED 7
+#define M_OUTPUTS 8
+#define OUTPUT_COUNTERS 3
+
+/* src/wire/vnet.ts */
+#define VNET_NEEDS_CSUM 1
+#define VNET_GSO_TCPV4 1
+#define VNET_GSO_TCPV6 4
+#define VNET_GSO_UDP_L4 5
 
 /* src/shm/unattributed.ts */
 #define OTHER_VLAN 0xffff
@@ -161,5 +189,25 @@
 #define NOTICE_BYTES 128
 #define NOTICES_PER_WINDOW 20
 #define NOTICE_WINDOW_MS 100
+#define GATE_WORDS 24
+#define G_EPOCH 0
+#define G_SNAPLEN 1
+#define G_SAMPLE 2
+#define G_PPS 3
+#define G_BPS 4
+#define G_PACKETS 5
+#define G_PLAIN 6
+#define G_TAGGED 7
+#define G_SEEN 8
+#define G_NEXT 9
+#define G_PACKETS_PAID 10
+#define G_BITS_PAID 11
+#define G_TAKEN 12
+#define G_OUTPUTS 16
+#define GATE_TICKS 64
+#define GATE_BURST_MS 100
+#define FILTER_BANK_SHIFT 16
+#define FILTER_BANKS 2
+#define VNET_GSO_OTHER 127
 
 #endif

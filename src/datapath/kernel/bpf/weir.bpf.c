@@ -11,6 +11,7 @@
 #include "flows.h"
 #include "frame.h"
 #include "maps.h"
+#include "mirror.h"
 #include "parse.h"
 #include "rules.h"
 #include "sample.h"
@@ -174,6 +175,8 @@ static __always_inline int decide(struct __sk_buff *skb, struct weir_frame *fram
 		sample_frame(skb, frame, stripe, row, entry->word[P_RATE], &outcome);
 	if (outcome.reason)
 		notice_drop(skb, frame, settings, entry, row, &outcome);
+	if (first->word[0] >> 24)
+		mirror(skb, frame, block, outputs, outcome.reason);
 	if (outcome.disposition == OBSERVED)
 		return TCX_NEXT;
 	if (outcome.disposition != FORWARDED)
