@@ -146,10 +146,21 @@ export class Bed {
   async ready(lane: Lane, seconds = 15): Promise<void> {
     for (let tries = 0; tries < seconds * 2; tries++) {
       const args = ["netns", "exec", lane.sender, "ping", "-c1", "-W1", RECEIVER_IP];
-      if (spawnSync("ip", args, { env: { ...process.env, PATH } }).status === 0) return;
+      if (spawnSync("ip", args, { env: { ...process.env, PATH } }).status === 0) return this.keepNeighbours(lane);
       await sleep(500);
     }
     throw new Error(`no frame came through ${lane.middle} in ${seconds} s`);
+  }
+
+  /** The ends know each other for good: nothing is on the lane but what a part sends. */
+  private keepNeighbours(lane: Lane): void {
+    for (const [space, device, address] of [
+      [lane.sender, SENDER_DEVICE, RECEIVER_IP],
+      [lane.receiver, RECEIVER_DEVICE, SENDER_IP],
+    ] as const) {
+      const known = /lladdr (\S+)/.exec(ip(`-n ${space} neigh show ${address} dev ${device}`))?.[1];
+      if (known) ip(`-n ${space} neigh replace ${address} lladdr ${known} dev ${device} nud permanent`);
+    }
   }
 
   /** Frames that the receiver's device has received. */

@@ -53,7 +53,8 @@ export async function telemetry(): Promise<Result> {
       result.ratios.push({
         target: "P8",
         what: `cost at 1:${rate} (± ${half.toFixed(2)} %)`,
-        value: Number(mean.toFixed(2)),
+        // An interval wider than the floor says nothing: the machine was busy with something else.
+        value: half > floor ? NaN : Number(mean.toFixed(2)),
         unit: "%",
         floor,
         goal,
