@@ -14,13 +14,14 @@ export const VIEWS: Record<string, string> = {
   trace: "open=trace",
   exporters: "open=exporters",
   audit: "open=audit",
+  events: "open=events",
 };
 
 if (process.argv[1]?.endsWith("screenshots.js")) {
   const folder = process.argv[2] ?? "dist/screenshots";
   const wanted = process.argv.slice(3);
   mkdirSync(folder, { recursive: true });
-  const feed = await scriptedFeed({ past: 90 });
+  const feed = await scriptedFeed({ past: 150, mirrored: true });
   const browser = await openBrowser();
   for (const theme of ["dark", "light"] as const)
     for (const [size, [width, height]] of Object.entries(SIZES))

@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { AddressInfo } from "node:net";
 import { WebSocketServer, type WebSocket } from "ws";
-import type { FlowJson, MirrorJson, PortJson, TenantJson } from "../../src/bridge/views/json.ts";
+import type { EventJson, FlowJson, MirrorJson, PortJson, TenantJson } from "../../src/bridge/views/json.ts";
 import { compileWhere } from "../../src/api/where.ts";
 import { compareBy } from "../../src/api/query.ts";
 import {
@@ -42,6 +42,10 @@ export interface Script {
   /** Seconds of past that are sent at once on connecting, so that charts are full. */
   readonly past?: number;
   readonly listen?: number;
+  /** Twelve frames have no fate: the audit fails. */
+  readonly broken?: boolean;
+  /** A session runs that somebody else began. */
+  readonly mirrored?: boolean;
 }
 
 /** A pcapng of one empty Ethernet section and one 60-byte frame. */
@@ -136,7 +140,8 @@ function moment(t: number, atMs: number, script: Script, mirrors: MirrorJson[]) 
         })),
     lost: drops.lost.map((l) => ({ ...l, port: "acme-db1" })),
     expected: drops.expected,
-    audit: [audit],
+    audit: [script.broken ? { ...audit, ok: false, dispositionsOk: false, forwarded: audit.forwarded - 12 } : audit],
+    events: EVENTS.map((event, number) => ({ ...event, number, atMs: atMs - 1000 * (400 - number * 90) })),
     exporters: exporters.map((e) => ({ ...e, lastSentMs: atMs - 400 })),
     mirrors,
   };
@@ -162,6 +167,13 @@ function oneFlow(id: number, i: number, t: number, atMs: number, hostile: boolea
   });
 }
 
+const EVENTS: readonly Omit<EventJson, "number" | "atMs">[] = [
+  { kind: "config", message: "the configuration was loaded: 12 ports, 1 exporter" },
+  { kind: "port", port: "acme-web2", message: "acme-web2 is up" },
+  { kind: "mirror", message: "anna began to mirror hooli-web1 for 5 minutes" },
+  { kind: "exporter", message: "netflow-v5: 127.0.0.1:2055 answers again" },
+];
+
 export interface Scripted {
   readonly url: string;
   readonly port: number;
@@ -172,6 +184,16 @@ export interface Scripted {
 export async function scriptedFeed(script: Script = {}): Promise<Scripted> {
   const mirrors: MirrorJson[] = [];
   const view = fakeSwitch();
+  if (script.mirrored)
+    mirrors.push({
+      ...mirror,
+      name: "debug-hooli",
+      origin: "cli",
+      startedBy: "anna",
+      endsMs: Date.now() + 252_000,
+      select: { direction: "both", dropped: "include", ports: ["hooli-web1"], filter: "tcp port 443" },
+      ports: ["hooli-web1"],
+    });
   const began = Date.now();
   const total = script.flows ?? 842;
   const operator = script.role !== "viewer";

@@ -141,3 +141,64 @@ test("axe finds nothing on any view in both themes; no view is wider than 360 px
       }
     });
 });
+
+test("a sum that fails is amber and says which term, by how much", async (t) => {
+  if (!needs(t, CHROMIUM)) return;
+  await visit({ broken: true }, "#open=audit", async (page) => {
+    const said = "forwarded + refused + consumed is 12 short of received";
+    await page.locator(".foot.bad").getByText(said).waitFor();
+    await page.getByText("Counts do not add up").waitFor();
+    await page.locator(".drawer [role=alert]").getByText(said).waitFor();
+    await page.locator(".sums tr.amber").getByText("12 missing").waitFor();
+    await page.evaluate(AXE);
+    const { violations } = (await page.evaluate('axe.run(".foot")')) as { violations: unknown[] };
+    assert.deepEqual(violations, []);
+  });
+});
+
+test("the keyboard alone: filter, freeze, a port, its capture, and back", async (t) => {
+  if (!needs(t, CHROMIUM)) return;
+  await visit({}, "", async (page) => {
+    const focused = (): Promise<string> =>
+      page.evaluate("document.activeElement.matches('button') ? document.activeElement.innerText.trim() : ''");
+    await page.locator(".card").first().waitFor();
+    await page.keyboard.press("Space");
+    await page.getByText("Frozen", { exact: true }).waitFor();
+    await page.keyboard.press("Space");
+    for (let i = 0; !(await focused()).startsWith("acme-db1"); i++) {
+      assert.ok(i < 30, "the first card is reached");
+      await page.keyboard.press("Tab");
+    }
+    await page.keyboard.press("Enter");
+    await page.locator(".drawer").waitFor();
+    for (let i = 0; (await focused()) !== "Start capture"; i++) {
+      assert.ok(i < 20, "the capture is reached");
+      await page.keyboard.press("Tab");
+    }
+    await page.keyboard.press("Enter");
+    await page.getByText("REC acme-db1").waitFor();
+    await page.keyboard.press("Escape");
+    await page.locator(".drawer").waitFor({ state: "detached" });
+    assert.match(await focused(), /^acme-db1/, "back where one was");
+    await page.keyboard.press("/");
+    await page.keyboard.type("dropped");
+    await page.getByText("No flow matches the filter.").waitFor();
+  });
+});
+
+test("who wants little motion sees the river step once a second", async (t) => {
+  if (!needs(t, CHROMIUM)) return;
+  await visit({ past: 20 }, "", async (page) => {
+    await page.emulateMedia({ reducedMotion: "reduce" });
+    await page.waitForTimeout(1500);
+    const places = new Set<string>();
+    const messages = new Set<string>();
+    for (let i = 0; i < 25; i++) {
+      places.add(await page.evaluate("document.querySelector('.strip').style.transform"));
+      messages.add(await page.locator(".big").innerText());
+      await page.waitForTimeout(60);
+    }
+    assert.equal(places.size, 1, `it stands still between messages: ${[...places].join()}`);
+    assert.ok(messages.size >= 2, "the numbers go on");
+  });
+});

@@ -1,8 +1,8 @@
 /** Conservation as sums that add up, exporters, and how far estimates from samples can be trusted. */
 import type { AuditJson, ExporterJson } from "../../bridge/views/json.ts";
-import { age, band95, bytes, count, short } from "./format.ts";
+import { ago, band95, bytes, count, short } from "./format.ts";
 import { Fact, Facts, Name } from "./parts.tsx";
-import { useLive } from "./store.ts";
+import { useLive, type Live, type SamplingJson } from "./store.ts";
 
 const Term = ({
   name,
@@ -138,6 +138,20 @@ function Sum({ audit }: { audit: AuditJson }) {
   );
 }
 
+/** The feed says it; of one that does not, it is worked out from the ports' counters. */
+const sampled = (now: Live): readonly SamplingJson[] =>
+  now.sampling.length > 0
+    ? now.sampling
+    : now.ports
+        .filter((port) => port.samplePool > 0)
+        .map(({ bridge, name, samples, samplePool }) => ({
+          bridge,
+          port: name,
+          samples,
+          pool: samplePool,
+          errorPercent: band95(samples) * 100,
+        }));
+
 export function Audit() {
   const now = useLive();
   return (
@@ -166,21 +180,16 @@ export function Audit() {
           </tr>
         </thead>
         <tbody>
-          {now.ports
-            .filter((port) => port.samplePool > 0)
-            .map((port) => {
-              const band = band95(port.samples);
-              return (
-                <tr key={`${port.bridge}/${port.name}`}>
-                  <th scope="row">
-                    <Name>{port.name}</Name>
-                  </th>
-                  <td class="n">{count(port.samples)}</td>
-                  <td class="n">{short(port.samplePool)}</td>
-                  <td class="n">{Number.isFinite(band) ? `± ${(band * 100).toPrecision(2)} %` : "no sample yet"}</td>
-                </tr>
-              );
-            })}
+          {sampled(now).map(({ bridge, port, samples, pool, errorPercent }) => (
+            <tr key={`${bridge}/${port}`}>
+              <th scope="row">
+                <Name>{port}</Name>
+              </th>
+              <td class="n">{count(samples)}</td>
+              <td class="n">{short(pool)}</td>
+              <td class="n">{samples > 0 ? `± ${Number(errorPercent.toPrecision(2))} %` : "no sample yet"}</td>
+            </tr>
+          ))}
         </tbody>
       </table>
     </>
@@ -224,7 +233,7 @@ function Exporter({ exporter, nowMs }: { exporter: ExporterJson; nowMs: number }
             {count(exporter.sampling.samples)} of {count(exporter.sampling.pool)}, {count(exporter.sampling.lost)} lost
           </Fact>
         )}
-        {exporter.lastSentMs !== undefined && <Fact name="last sent">{age(nowMs - exporter.lastSentMs)} ago</Fact>}
+        {exporter.lastSentMs !== undefined && <Fact name="last sent">{ago(nowMs - exporter.lastSentMs)}</Fact>}
       </Facts>
       {exporter.lastError !== undefined && (
         <p class="problem">

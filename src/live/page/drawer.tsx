@@ -3,9 +3,10 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import type { FlowJson, PortJson } from "../../bridge/views/json.ts";
 import { Audit, Exporters } from "./audit.tsx";
+import { Events } from "./events.tsx";
 import { fate } from "./flows.tsx";
 import { byId, findFlows } from "./follow.ts";
-import { age, bits, bytes, count, destination, percent, pps, protocol, short, source, term } from "./format.ts";
+import { age, ago, bits, bytes, count, destination, percent, pps, protocol, speed, source, term } from "./format.ts";
 import { captures } from "./api.ts";
 import { CaptureForm, Mirror, Mirrors, sessions } from "./mirrors.tsx";
 import { Fact, Facts, Name, Spark, ownerName } from "./parts.tsx";
@@ -46,9 +47,7 @@ function PortView({ port }: { port: PortJson }) {
         <Fact name="out">
           {bits(port.txBps)} · {pps(port.txPps)} · {count(port.txPackets)} packets · {bytes(port.txBytes)}
         </Fact>
-        <Fact name="speed">
-          {port.speed > 0 ? `${short(port.speed)}bit/s, ${percent(used(port)!)} used` : "unknown"}
-        </Fact>
+        <Fact name="speed">{port.speed > 0 ? `${speed(port.speed)}, ${percent(used(port)!)} used` : "unknown"}</Fact>
         <Fact name="refused">
           {count(port.dropped)} packets{Object.entries(port.drops).map(([why, n]) => ` · ${why} ${count(n)}`)}
         </Fact>
@@ -134,14 +133,14 @@ function Direction({ flow, nowMs }: { flow: FlowJson; nowMs: number }) {
           {count(flow.packets)} packets · {bytes(flow.bytes)}
         </Fact>
         <Fact name="MACs">
-          <Name>{`${flow.ethSrc} → ${flow.ethDst}`}</Name>
+          <bdi>{`${flow.ethSrc} → ${flow.ethDst}`}</bdi>
         </Fact>
         {flow.vlan !== undefined && <Fact name="VLAN">{flow.vlan}</Fact>}
         <Fact name="owner">
           <Name>{ownerName(flow.owner) || flow.tenant || "–"}</Name>
         </Fact>
         <Fact name="age">
-          {age(nowMs - flow.firstMs)}, last packet {age(nowMs - flow.lastMs)} ago
+          {age(nowMs - flow.firstMs)}, last packet {ago(nowMs - flow.lastMs)}
         </Fact>
         {flow.rule !== undefined && <Fact name="rule">{flow.rule}</Fact>}
         {flow.malformed !== undefined && <Fact name="malformed">{flow.malformed}</Fact>}
@@ -255,6 +254,7 @@ function content(open: string, now: Live, pin: string): { title: string; body: C
   }
   if (kind === "trace") return { title: "Trace", body: <TraceForm /> };
   if (kind === "exporters") return { title: "Exporters", body: <Exporters /> };
+  if (kind === "events") return { title: "Events", body: <Events /> };
   if (kind === "audit") return { title: "Audit", body: <Audit /> };
   return { title: "Mirrors", body: <Mirrors /> };
 }

@@ -28,11 +28,14 @@ type Parts = Pick<
   | "audit"
   | "exporters"
   | "mirrors"
+  | "events"
+  | "sampling"
 >;
 
 /** A part that is not there has not changed. */
 interface Message extends Partial<Parts> {
-  readonly type: "snapshot" | "delta" | "error";
+  readonly type: "snapshot" | "delta" | "resumed" | "error";
+  readonly epoch?: string;
   readonly seq: number;
   readonly atMs: number;
   readonly role?: "viewer" | "operator";
@@ -51,10 +54,15 @@ const PARTS: readonly (keyof Parts)[] = [
   "audit",
   "exporters",
   "mirrors",
+  "events",
+  "sampling",
 ];
 
 let socket: WebSocket | undefined;
 let seq = 0;
+/** Of the subscription whose message `seq` was; what it asked for. */
+let epoch: string | undefined;
+let subscribed = "";
 let wait = 250;
 let silence: ReturnType<typeof setTimeout> | undefined;
 
@@ -63,9 +71,12 @@ function subscribe(): void {
   live.isAsking = true;
   const place = current();
   const where = place.filter === "" ? {} : { where: place.filter };
-  socket.send(
-    JSON.stringify({ type: "subscribe", ...where, sort: place.sort, top: TOP_FLOWS, intervalMs: INTERVAL_MS }),
-  );
+  const wanted = { ...where, sort: place.sort, top: TOP_FLOWS, intervalMs: INTERVAL_MS };
+  const text = JSON.stringify(wanted);
+  // Who comes back with the question of before is told what it missed, where that is still known.
+  const resume = epoch !== undefined && text === subscribed ? { resume: { epoch, seq } } : {};
+  subscribed = text;
+  socket.send(JSON.stringify({ type: "subscribe", ...wanted, ...resume }));
 }
 
 function receive(message: Message): void {
@@ -80,14 +91,15 @@ function receive(message: Message): void {
   wait = 250;
   live.atMs = message.atMs;
   if (message.role !== undefined) live.role = message.role;
-  if (message.type === "snapshot") {
+  epoch = message.epoch;
+  if (message.type !== "delta") {
     delete live.error;
     live.isAsking = false;
   }
   if (!live.frozen)
     for (const part of PARTS) if (message[part] !== undefined) Object.assign(live, { [part]: message[part] });
   follow();
-  if (!live.frozen) record(message.atMs);
+  if (!live.frozen && message.type !== "resumed") record(message.atMs);
   changed();
 }
 

@@ -4,7 +4,7 @@ import { count } from "./format.ts";
 import { useLive } from "./store.ts";
 import { go, usePlace } from "./url.ts";
 
-const VIEWS = ["mirrors", "trace", "exporters", "audit"] as const;
+const VIEWS = ["mirrors", "trace", "exporters", "audit", "events"] as const;
 
 export function Foot() {
   const now = useLive();

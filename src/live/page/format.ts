@@ -3,7 +3,7 @@ import { hostPort } from "../../text/host-port.ts";
 
 const PREFIXES = ["", "k", "M", "G", "T", "P"];
 
-/** 402_113_000 → "402M"; 1.5 → "1.5". */
+/** 402_113_000 → "402M"; 1_300_000 → "1.30M": as wide as any other, so that columns stand still. */
 export function short(value: number): string {
   if (!Number.isFinite(value)) return "–";
   let step = 0;
@@ -14,16 +14,20 @@ export function short(value: number): string {
   }
   const digits = scaled >= 100 || (step === 0 && Number.isInteger(scaled)) ? 0 : scaled >= 10 ? 1 : 2;
   const text = scaled.toFixed(digits);
-  return (value < 0 ? "−" : "") + (digits > 0 ? text.replace(/\.?0+$/, "") : text) + PREFIXES[step];
+  return (value < 0 ? "−" : "") + (digits > 0 && step === 0 ? text.replace(/\.?0+$/, "") : text) + PREFIXES[step];
 }
 
-const unit = (value: number, name: string): string => {
-  const text = short(value);
+/** Of what was set by people: 1e9 → "1G". */
+export const round = (value: number): string => short(value).replace(/\.0+(?=[a-zA-Z]|$)/, "");
+
+const unit = (value: number, name: string, say = short): string => {
+  const text = say(value);
   const prefix = /[a-zA-Z]$/.exec(text)?.[0] ?? "";
   return `${prefix === "" ? text : text.slice(0, -1)} ${prefix}${name}`;
 };
 
 export const bits = (bps: number): string => unit(bps, "bit/s");
+export const speed = (bps: number): string => unit(bps, "bit/s", round);
 export const bytes = (n: number): string => unit(n, "B");
 export const pps = (n: number): string => `${short(n)} pps`;
 
@@ -39,6 +43,9 @@ export function age(ms: number): string {
   if (s < 86_400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} m`;
   return `${Math.floor(s / 86_400)} d ${Math.floor((s % 86_400) / 3600)} h`;
 }
+
+/** "now", "0.4 s ago". */
+export const ago = (ms: number): string => (ms < 100 ? "now" : `${age(ms)} ago`);
 
 /** As `age`, without tenths: for columns. */
 export const wholeAge = (ms: number): string => (ms < 10_000 ? `${Math.max(0, Math.floor(ms / 1000))} s` : age(ms));

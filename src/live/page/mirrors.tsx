@@ -244,6 +244,32 @@ export function sessions(now: Live): MirrorJson[] {
   ];
 }
 
+/** A capture of a port that is chosen here. */
+function CaptureAny({ ports }: { ports: readonly PortJson[] }) {
+  const [chosen, choose] = useState("");
+  const names = ports.map((port) => port.name).sort();
+  const name = names.includes(chosen) ? chosen : names[0];
+  if (name === undefined) return null;
+  const { owner } = ports.find((port) => port.name === name)!;
+  return (
+    <>
+      <div class="form">
+        <label>
+          Port
+          <select value={name} onChange={(e) => choose(e.currentTarget.value)}>
+            {names.map((one) => (
+              <option key={one} value={one}>
+                {one.slice(0, 60)}
+              </option>
+            ))}
+          </select>
+        </label>
+      </div>
+      <CaptureForm key={name} port={name} {...(owner === undefined ? {} : { owner })} />
+    </>
+  );
+}
+
 export function Mirrors() {
   const now = useLive();
   const all = sessions(now);
@@ -253,10 +279,10 @@ export function Mirrors() {
         <p class="empty">
           {now.role === "viewer"
             ? "Nothing is mirrored."
-            : "Nothing is mirrored. Click a port or a flow, then Start capture."}
+            : "Nothing is mirrored. Start here, or click a port or a flow."}
         </p>
       )}
-      {now.role === "viewer" && <ViewerNote />}
+      {now.role === "viewer" ? <ViewerNote /> : <CaptureAny ports={now.ports} />}
       {all.map((mirror) => (
         <Mirror key={`${mirror.bridge}/${mirror.name}`} mirror={mirror} />
       ))}

@@ -1,7 +1,7 @@
 /** Ports as cards, in alphabetical order that never changes under the pointer; a wire joins the ends of the pinned flow. */
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { FlowJson, PortJson } from "../../bridge/views/json.ts";
-import { percent, short } from "./format.ts";
+import { percent, short, speed } from "./format.ts";
 import { Name, Spark, Swatch, ownerName } from "./parts.tsx";
 import { history, live, useLive } from "./store.ts";
 import { go, usePlace } from "./url.ts";
@@ -56,7 +56,7 @@ function Card({ port, role, recorded, open }: { port: PortJson; role: string; re
             <span class="bar">
               <i style={{ width: `${Math.min(100, share * 100)}%` }} />
             </span>
-            {percent(share)} of {short(port.speed)}
+            {percent(share)} of {speed(port.speed)}
           </span>
         )}
         {notes && (

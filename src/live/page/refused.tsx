@@ -1,6 +1,6 @@
 /** What did not pass, in sentences: one for each reason and port, the newest frame decoded. */
 import type { DropJson } from "../../bridge/views/json.ts";
-import { age, count, short } from "./format.ts";
+import { ago, count, short } from "./format.ts";
 import { Name, ownerName } from "./parts.tsx";
 import { useLive } from "./store.ts";
 import { go } from "./url.ts";
@@ -32,7 +32,7 @@ export function Refused() {
               <span class="sub n">
                 {" "}
                 · {count(drop.packets)} packets
-                {drop.lastMs !== undefined && `, last ${age(now.atMs - drop.lastMs)} ago`} · {drop.reason}
+                {drop.lastMs !== undefined && `, last ${ago(now.atMs - drop.lastMs)}`} · {drop.reason}
               </span>
             </p>
             {drop.last !== undefined && (

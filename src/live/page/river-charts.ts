@@ -3,7 +3,7 @@
  * canvas slides under its window (river-slide.ts), so scales and ruler are not drawn on it.
  */
 import uPlot from "uplot";
-import { short } from "./format.ts";
+import { round } from "./format.ts";
 import { hue, hueIndex, tile } from "./hues.ts";
 import { history, live } from "./store.ts";
 
@@ -113,7 +113,7 @@ export function marksOf(plot: uPlot, isUpper: boolean): { top: number; text: str
   if (hi === undefined || hi === null) return [];
   return (isUpper ? linearMarks : rootMarks)(plot, 1, 0, hi).map((v) => ({
     top: plot.over.offsetTop + plot.valToPos(v, "y"),
-    text: v === 0 ? "" : isUpper ? short(v) : `${short(v)}/s`,
+    text: v === 0 ? "" : isUpper ? round(v) : `${round(v)}/s`,
   }));
 }
 

@@ -6,6 +6,7 @@ import { useEffect, useState } from "preact/hooks";
 import type {
   AuditJson,
   DropJson,
+  EventJson,
   ExporterJson,
   FlowJson,
   LostRowJson,
@@ -14,6 +15,16 @@ import type {
   SystemJson,
   TenantJson,
 } from "../../bridge/views/json.ts";
+
+/** As the feed has it. */
+export interface SamplingJson {
+  bridge: string;
+  port: string;
+  pool: number;
+  samples: number;
+  /** Half of the 95 % band, percent. */
+  errorPercent: number;
+}
 
 export interface Live {
   connection: "connecting" | "live" | "lost" | "refused";
@@ -31,6 +42,8 @@ export interface Live {
   audit: AuditJson[];
   exporters: ExporterJson[];
   mirrors: MirrorJson[];
+  events: EventJson[];
+  sampling: SamplingJson[];
   /** A filter or an order was asked for, and what is shown is still the one before. */
   isAsking: boolean;
   /** Of the subscription (a filter that does not parse), for a person. */
@@ -123,6 +136,8 @@ export const live: Live = {
   audit: [],
   exporters: [],
   mirrors: [],
+  events: [],
+  sampling: [],
   frozen: false,
   isFollowedGone: false,
   isAsking: false,
