@@ -52,7 +52,7 @@ interface Options {
 }
 
 const isBytes = (metric: MetricKey): boolean => /_(bytes|octets)$/.test(METRICS[metric].name);
-const isPackets = (metric: MetricKey): boolean => /_packets$/.test(METRICS[metric].name);
+const isPackets = (metric: MetricKey): boolean => METRICS[metric].name.endsWith("_packets");
 const kindOfUnit = (metric: MetricKey): string => (isBytes(metric) ? "bytes" : isPackets(metric) ? "packets" : "count");
 
 /** What is called so in `/metrics`. */

@@ -1,4 +1,6 @@
 /** InfluxDB 1.x: make the database and its retention policy, by the `influx` package, loaded when it is needed. */
+import { readFileSync } from "node:fs";
+
 export interface ControlOptions {
   readonly url: string;
   readonly database: string;
@@ -6,12 +8,14 @@ export interface ControlOptions {
   readonly policy?: { readonly name: string; readonly duration: string };
   readonly username?: string | undefined;
   readonly password?: string | undefined;
+  /** PEM file. */
+  readonly ca?: string | undefined;
 }
 
 const TIMEOUT_MS = 5000;
 
 /** Does nothing to what is there already. Rejects with the server's words. */
-export async function createDatabase({ url, database, policy, username, password }: ControlOptions): Promise<void> {
+export async function createDatabase({ url, database, policy, username, password, ca }: ControlOptions): Promise<void> {
   const { InfluxDB } = await import("influx");
   const { hostname, port, protocol, pathname } = new URL(url);
   const isSecure = protocol === "https:";
@@ -22,6 +26,7 @@ export async function createDatabase({ url, database, policy, username, password
         port: Number(port) || (isSecure ? 443 : 80),
         protocol: isSecure ? "https" : "http",
         path: pathname.replace(/\/$/, ""),
+        ...(ca !== undefined && { options: { ca: readFileSync(ca) } }),
       },
     ],
     ...(username !== undefined && { username }),

@@ -62,6 +62,8 @@ const schema = z.strictObject({
   username: text(255).optional(),
   passwordFile: text(4096).optional(),
   tokenFile: text(4096).optional(),
+  /** PEM file of who signed the server's certificate, where the system does not know it. */
+  tls: z.strictObject({ ca: text(4096) }).optional(),
   timeout: duration({ min: 100, max: 300_000 }).prefault("10s"),
   spool: byteSize({ min: 65_536, max: 64 * 2 ** 30 }).prefault("64MiB"),
 });
@@ -323,7 +325,7 @@ class Influx implements Exporter {
   private open(): Writer | undefined {
     const { env, options } = this;
     if (this.writer !== undefined || env.http === undefined || env.spool === undefined) return this.writer;
-    const target = env.http(options.url, options.timeout);
+    const target = env.http(options.url, options.timeout, options.tls?.ca);
     this.writer = new Writer(env, target, env.spool(options.spool), dialect(options, env));
     return this.writer;
   }
@@ -345,7 +347,7 @@ function serviceOf(u32: Uint32Array, at: number, presence: number): string {
 
 /** Where and as whom points are written. Secrets are read anew each time, so that a new one needs no reload. */
 function dialect(options: InfluxOptions, env: ExporterEnv): Dialect {
-  const { version, database, org, tokenFile, username, passwordFile, retention, url } = options;
+  const { version, database, org, tokenFile, username, passwordFile, retention, url, tls } = options;
   const say = (pairs: Record<string, string | undefined>): string =>
     new URLSearchParams(
       Object.entries(pairs).filter((pair): pair is [string, string] => pair[1] !== undefined),
@@ -364,6 +366,7 @@ function dialect(options: InfluxOptions, env: ExporterEnv): Dialect {
       username === undefined
         ? {}
         : { authorization: `Basic ${Buffer.from(`${username}:${password() ?? ""}`).toString("base64")}` },
-    create: () => createDatabase({ url, database, username, password: password(), ...(policy && { policy }) }),
+    create: () =>
+      createDatabase({ url, database, username, password: password(), ca: tls?.ca, ...(policy && { policy }) }),
   };
 }

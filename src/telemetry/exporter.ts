@@ -231,8 +231,8 @@ export interface ExporterEnv {
   readonly startedMs?: number;
   exporters?(): readonly ExporterHealth[];
   mirrors?(): readonly MirrorInfo[];
-  /** A way out by HTTP, shown and counted as a collector. */
-  http?(url: string, timeoutMs: number): HttpTarget;
+  /** A way out by HTTP, shown and counted as a collector. `ca`: PEM file of who signed its certificate. */
+  http?(url: string, timeoutMs: number, ca?: string): HttpTarget;
   /** Below the state directory, this exporter's own; in memory where there is none. */
   spool?(maxBytes: number): Spool;
   /** First line of a file that holds a password or token. Throws. */

@@ -131,8 +131,8 @@ export class Feed {
       ...(env.startedMs !== undefined && { startedMs: env.startedMs }),
       ...(env.exporters && { exporters: env.exporters }),
       ...(env.mirrors && { mirrors: env.mirrors }),
-      http: (url, timeoutMs) => {
-        const target = httpTarget(url, { timeoutMs, now: env.now });
+      http: (url, timeoutMs, ca) => {
+        const target = httpTarget(url, { timeoutMs, ca, now: env.now });
         this.targets.push(target);
         return target;
       },

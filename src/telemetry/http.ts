@@ -1,4 +1,5 @@
 /** HTTP to one server for an exporter: one answer a request, bounded in time and size, counted. */
+import { readFileSync } from "node:fs";
 import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { HttpAnswer, HttpRequest, HttpTarget, SenderStats } from "./exporter.ts";
@@ -8,12 +9,14 @@ const MAX_ANSWER_BYTES = 65536;
 
 export interface HttpTargetOptions {
   readonly timeoutMs: number;
+  /** PEM file of who signed the server's certificate, read for each request; absent: the system's authorities. */
+  readonly ca?: string | undefined;
   /** Unix time, ms. */
   readonly now: () => number;
 }
 
 /** `url` without user and password: it is shown. */
-export function httpTarget(url: string, { timeoutMs, now }: HttpTargetOptions): HttpTarget & { close(): void } {
+export function httpTarget(url: string, { timeoutMs, ca, now }: HttpTargetOptions): HttpTarget & { close(): void } {
   const base = new URL(url);
   const isSecure = base.protocol === "https:";
   const agent = isSecure
@@ -34,7 +37,9 @@ export function httpTarget(url: string, { timeoutMs, now }: HttpTargetOptions): 
   const send = ({ path, headers, body }: HttpRequest): Promise<HttpAnswer> =>
     new Promise((resolve, reject) => {
       const start = isSecure ? httpsRequest : httpRequest;
-      const request = start(new URL(base.pathname.replace(/\/$/, "") + path, base), { method: "POST", agent, headers });
+      const trust = isSecure && ca !== undefined ? { ca: readFileSync(ca) } : {};
+      const where = new URL(base.pathname.replace(/\/$/, "") + path, base);
+      const request = start(where, { method: "POST", agent, headers, ...trust });
       const timer = setTimeout(() => request.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)), timeoutMs);
       const settle = (done: () => void): void => {
         clearTimeout(timer);
@@ -77,9 +82,9 @@ export function httpTarget(url: string, { timeoutMs, now }: HttpTargetOptions): 
         } else fail(`${answer.status} ${answer.reason}`);
         return answer;
       } catch (error) {
-        const { code, message } = error as NodeJS.ErrnoException;
-        fail(code ?? message);
-        throw error;
+        const why = reason(error as NodeJS.ErrnoException);
+        fail(why);
+        throw new Error(why, { cause: error });
       } finally {
         waiting--;
       }
@@ -96,4 +101,13 @@ export function httpTarget(url: string, { timeoutMs, now }: HttpTargetOptions): 
     },
     close: () => agent.destroy(),
   };
+}
+
+const UNTRUSTED = /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_(VERIFY|GET_ISSUER)_.*)$/;
+
+/** For people: what to do about it where we know. */
+function reason({ code, path, message }: NodeJS.ErrnoException): string {
+  if (code !== undefined && UNTRUSTED.test(code))
+    return `certificate not trusted (${code}): name its authority in tls.ca`;
+  return path !== undefined ? message : (code ?? message);
 }

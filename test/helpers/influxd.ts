@@ -2,6 +2,8 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,17 +21,26 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+export interface InfluxdOptions {
+  /** Users and passwords are asked for, once there is an administrator. */
+  readonly auth?: boolean;
+  /** PEM files: it speaks HTTPS. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+}
+
 export class Influxd {
   readonly url: string;
+  /** As whom `query` asks. */
+  user: { readonly u: string; readonly p: string } | undefined;
   private readonly folder: string;
   private process: ChildProcess | undefined;
 
-  private constructor(folder: string, port: number) {
+  private constructor(folder: string, port: number, isSecure: boolean) {
     this.folder = folder;
-    this.url = `http://127.0.0.1:${port}`;
+    this.url = `${isSecure ? "https" : "http"}://127.0.0.1:${port}`;
   }
 
-  static async start(): Promise<Influxd> {
+  static async start({ auth = false, tls }: InfluxdOptions = {}): Promise<Influxd> {
     const folder = mkdtempSync(join(tmpdir(), "weir-influxd-"));
     const [http, rpc] = [await freePort(), await freePort()];
     writeFileSync(
@@ -46,9 +57,11 @@ bind-address = "127.0.0.1:${rpc}"
 [http]
   bind-address = "127.0.0.1:${http}"
   log-enabled = false
+  auth-enabled = ${auth}
+${tls ? `  https-enabled = true\n  https-certificate = "${tls.cert}"\n  https-private-key = "${tls.key}"` : ""}
 `,
     );
-    const server = new Influxd(folder, http);
+    const server = new Influxd(folder, http, tls !== undefined);
     await server.up();
     return server;
   }
@@ -59,7 +72,7 @@ bind-address = "127.0.0.1:${rpc}"
     this.process = child;
     for (let n = 0; n < 300; n++) {
       if (child.exitCode !== null) throw new Error(`influxd ended with ${child.exitCode}`);
-      if ((await fetch(`${this.url}/ping`).catch(() => undefined))?.status === 204) return;
+      if ((await this.ask("GET", "/ping").catch(() => undefined))?.status === 204) return;
       await sleep(50);
     }
     throw new Error("influxd did not start");
@@ -81,10 +94,8 @@ bind-address = "127.0.0.1:${rpc}"
 
   /** Rows of the first statement, as objects with tags and columns together. Throws the server's error. */
   async query(q: string, db = "weir"): Promise<Record<string, unknown>[]> {
-    const answer = await fetch(`${this.url}/query?${new URLSearchParams({ db, q, epoch: "ms" }).toString()}`, {
-      method: "POST",
-    });
-    const { results, error } = (await answer.json()) as {
+    const asked = new URLSearchParams({ db, q, epoch: "ms", ...this.user }).toString();
+    const { results, error } = JSON.parse((await this.ask("POST", `/query?${asked}`)).text) as {
       error?: string;
       results?: { error?: string; series?: { tags?: object; columns: string[]; values: unknown[][] }[] }[];
     };
@@ -93,5 +104,20 @@ bind-address = "127.0.0.1:${rpc}"
     return (first?.series ?? []).flatMap(({ tags, columns, values }) =>
       values.map((row) => ({ ...tags, ...Object.fromEntries(columns.map((name, n) => [name, row[n]])) })),
     );
+  }
+
+  private ask(method: string, path: string): Promise<{ readonly status: number | undefined; readonly text: string }> {
+    return new Promise((resolve, reject) => {
+      const start = this.url.startsWith("https") ? httpsRequest : httpRequest;
+      // Whose certificate it has is the exporter's concern, not ours.
+      const request = start(this.url + path, { method, rejectUnauthorized: false }, (answer) => {
+        let text = "";
+        answer.on("data", (chunk: Buffer) => (text += chunk.toString()));
+        answer.on("end", () => resolve({ status: answer.statusCode, text }));
+        answer.on("error", reject);
+      });
+      request.on("error", reject);
+      request.end();
+    });
   }
 }

@@ -1,73 +1,13 @@
 /** The exporter against a real InfluxDB 1.x: values, series, and a server that is away or killed. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import test from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
-import influx from "../../exporters/influx/index.ts";
-import { C_DROP_REASON, C_RX_BYTES, C_RX_PACKETS, CounterSnapshot } from "../../src/shm/counters.ts";
-import { RecordLog } from "../../src/shm/log.ts";
-import { Hub } from "../../src/telemetry/hub.ts";
-import { hasInfluxd, Influxd } from "../helpers/influxd.ts";
+import { C_DROP_REASON, C_RX_BYTES, C_RX_PACKETS } from "../../src/shm/counters.ts";
+import { bed, withServer } from "../helpers/influx-bed.ts";
+import { hasInfluxd, type Influxd } from "../helpers/influxd.ts";
 import { appendRecord } from "../helpers/records.ts";
 
 const AWAY_MS = Number(process.env.WEIR_INFLUX_AWAY_MS ?? 5000);
 const skip = hasInfluxd || process.env.CI ? false : "influxd is not installed (Debian: influxdb)";
-
-interface Bed {
-  readonly hub: Hub;
-  readonly log: RecordLog;
-  readonly counters: CounterSnapshot;
-  /** Ticks of real time for `ms`, the counters growing. */
-  run(ms: number): Promise<void>;
-  flush(): Promise<boolean>;
-}
-
-function bed(url: string, stateDir: string, options: object = {}): Bed {
-  const counters = new CounterSnapshot(3);
-  const log = RecordLog.create(262_144);
-  const bootMs = Date.now();
-  const port = { no: 1, name: "p 1,=\\", bridge: "b", ifIndex: 20001, speed: 1e9, up: true, owner: { tenant: "acme" } };
-  const hub = new Hub({
-    state: { get: () => undefined, set: () => {} },
-    port: () => port,
-    ports: () => [port],
-    agentAddress: "192.0.2.1",
-    stateDir,
-    log: () => {},
-    now: () => Date.now(),
-  });
-  const spec = { name: "influx", type: "influx", collectors: [], bridges: [] };
-  hub.addExporter({ ...spec, options: influx.schema.parse({ url, interval: "1s", ...options }) }, influx);
-  hub.addBridge({ name: "b", log, counters: () => counters });
-  const now = () => ({ uptimeMs: Date.now() - bootMs, unixMs: Date.now() });
-  return {
-    hub,
-    log,
-    counters,
-    async run(ms) {
-      for (const end = Date.now() + ms; Date.now() < end; await sleep(50)) {
-        counters.values[1 * (counters.values.length / 3) + C_RX_PACKETS]! += 10;
-        counters.values[1 * (counters.values.length / 3) + C_RX_BYTES]! += 1000;
-        counters.values[1 * (counters.values.length / 3) + C_DROP_REASON + 1]! += 1;
-        hub.tick(now());
-      }
-    },
-    flush: () => hub.flush(now(), 10_000),
-  };
-}
-
-async function withServer(work: (server: Influxd, stateDir: string) => Promise<void>): Promise<void> {
-  const stateDir = mkdtempSync(join(tmpdir(), "weir-influx-"));
-  const server = await Influxd.start();
-  try {
-    await work(server, stateDir);
-  } finally {
-    await server.stop();
-    rmSync(stateDir, { recursive: true, force: true });
-  }
-}
 
 /** What the differences that a dashboard draws add up to. */
 async function sumOfDifferences(server: Influxd, field: string, measurement: string): Promise<unknown> {
