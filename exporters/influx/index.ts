@@ -131,7 +131,8 @@ class Influx implements Exporter {
       if (this.topTold >= 0 && size > 0) this.tellTop(turn * interval, now);
       this.topTold = turn;
     }
-    this.writer?.tick(now);
+    // Also before the first row: the process before this may have left some.
+    this.open()?.tick(now);
   }
 
   /** The last word: of the moment, between two intervals. */

@@ -93,7 +93,7 @@ test("influx: what a stopped switch could not send, the next one does", { skip }
     await first.hub.close();
     await server.up();
     const second = bed(server.url, stateDir);
-    await second.run(1200);
+    for (let n = 0; n < 20 && second.hub.exporters()[0]!.state !== "sending"; n++) await second.run(500);
     await second.flush();
     const [row] = await server.query("SELECT max(rx_packets) AS n FROM weir_port");
     assert.equal(row!.n, first.counters.get(1, C_RX_PACKETS));
