@@ -174,6 +174,7 @@ class Ipfix implements Exporter {
   private send(now: Moment): void {
     const { data, streams } = this;
     this.prepare(now);
+    this.progress.leave();
     for (const stream of streams) {
       this.emit(stream, data, now, this.heldPackets);
       stream.messagesSinceTemplates++;

@@ -182,6 +182,7 @@ class NetflowV9 implements Exporter {
   /** Records of another boot time than the moment's are dated by their own clock, at its newest record. */
   private send(now: Moment): void {
     this.repeat(now);
+    this.progress.leave();
     const { data, bootMs, newestMs } = this;
     const sameBoot = Math.abs(now.unixMs - now.uptimeMs - bootMs) < 1;
     this.emit(data, bootMs, sameBoot ? Math.max(now.uptimeMs, newestMs) : newestMs);

@@ -8,13 +8,22 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { BridgeConfig, FlowsConfig, PortConfig } from "../config/config.ts";
-import { MAX_MASKS, MAX_PORTS, MAX_RULES, type Datapath, type Miss, type RuleChange } from "../datapath/datapath.ts";
+import {
+  type Datapath,
+  type LeftBehind,
+  MAX_MASKS,
+  MAX_PORTS,
+  MAX_RULES,
+  type Miss,
+  type RuleChange,
+} from "../datapath/datapath.ts";
 import { END_FORCED } from "../flow/disposition.ts";
 import { Outcomes } from "../flow/outcomes.ts";
 import type { Boot } from "../flow/record.ts";
 import type { SweepTimeouts } from "../flow/idle.ts";
 import { SLICE, Sweeper } from "../flow/sweep.ts";
 import { MacTable, type MacEntry, type MacStats } from "../pipeline/mac-table.ts";
+import { awayFloods } from "../pipeline/away.ts";
 import { NO_MIRRORS, type MirrorPlan } from "../pipeline/mirror-plan.ts";
 import { carries, Snapshot } from "../pipeline/snapshot.ts";
 import { trace, type Trace } from "../pipeline/trace.ts";
@@ -27,6 +36,7 @@ import { MacMoves } from "./moves.ts";
 import { portInfo, snapshotPort, type PortEntry } from "./port-book.ts";
 import { isOtherAttachment, PortKeeper, type PortFailure } from "./port-keeper.ts";
 import { RuleKeeper } from "./rules.ts";
+import { Drain, restorePorts, restoreRules } from "./take-over.ts";
 
 /** Something for people: `message` is a sentence, `fields` the same for a program. */
 export interface BridgeEvent {
@@ -58,6 +68,9 @@ const SECOND = 1e9;
 /** A rule outlives its last use, and its index the rule, by the idle timeout and this. */
 const REST_NS = 10 * SECOND;
 const STOP_NS = 10 * SECOND;
+const LEAVE_AT_ONCE = 4096;
+/** Ways of arrival (port and tag) that are flooded while nobody answers. */
+const MAX_AWAY = 65_536;
 const MACS_AGED_AT_ONCE = 1024;
 
 export class Bridge {
@@ -108,6 +121,7 @@ export class Bridge {
       restNs: restNs(flows),
       onMove: (at, from, to) => this.moves.note(at, from, to),
     });
+    const { kept } = datapath;
     this.sweeper = new Sweeper({
       slots: datapath.slots,
       free: datapath.free,
@@ -118,6 +132,7 @@ export class Bridge {
       timeouts: timeouts(flows),
       boot: options.boot,
       exact: options.exact ?? false,
+      ...(kept && { ledger: kept.ledger, recorded: kept.recorded, retired: kept.retired }),
     });
   }
 
@@ -125,11 +140,40 @@ export class Bridge {
     return this.current;
   }
 
-  /** Attach the ports. Those that cannot be are returned, and stay on the bridge as failed. */
-  start(): Promise<PortFailure[]> {
+  /**
+   * Attach the ports. Those that cannot be are returned, and stay on the bridge as failed. Where an earlier process left the
+   * datapath forwarding, it goes on with that.
+   */
+  async start(): Promise<PortFailure[]> {
+    const { config } = this.options;
+    const left = this.datapath.kept?.left;
     this.datapath.program({ limits: limits(this.flows) });
-    return this.apply(this.options.config);
+    if (left) {
+      const { flooded, refused } = left.away;
+      const met = `${flooded} packets without a rule were flooded, ${refused} refused`;
+      this.event("config", `goes on where an earlier process ended; meanwhile ${met}`, undefined, { flooded, refused });
+      restorePorts(this.keeper.book, left, new Set(config.ports.map(({ name }) => name)));
+      // Records of their flows name them.
+      for (const entry of this.keeper.book.present()) this.keeper.giveIfIndex(entry);
+    }
+    this.left = left;
+    try {
+      const failures = await this.apply(config);
+      this.drains = (left?.quiet ?? []).map(
+        (quiet) => new Drain(quiet, this.datapath.kept!, this.options.boot, this.outcomes.ifIndexOf),
+      );
+      for (const drain of this.drains) await drain.settle();
+      return failures;
+    } finally {
+      this.left = undefined;
+    }
   }
+
+  /** Flows of memory that an earlier process left and this one has replaced, on their way into records. */
+  private drains: Drain[] = [];
+
+  /** What an earlier process left and this one has not taken over yet. */
+  private left: LeftBehind | undefined;
 
   /**
    * Bring the running bridge to another configuration by the difference: ports that stay keep their flows and counters.
@@ -150,6 +194,7 @@ export class Bridge {
     const change = this.rules.turn(nowNs);
     if (change) this.datapath.program(change);
     const swept = this.sweeper.sweep(nowNs, sweepBudget);
+    if (this.drains[0]?.step(SLICE)) this.drains.shift();
     if (nowNs - this.secondNs >= SECOND) {
       this.secondNs = nowNs;
       this.macs.age(nowNs, MACS_AGED_AT_ONCE);
@@ -159,11 +204,13 @@ export class Bridge {
     const sampling = this.adaptive.look(() => this.counters(), nowNs);
     if (sampling.length > 0) this.datapath.program({ sampling });
     this.tellMoves(nowNs);
-    return missed || this.rules.busy || swept >= SLICE;
+    return missed || this.rules.busy || swept >= SLICE || this.drains.length > 0;
   }
 
   /** Answer waiting misses; true: there may be more. Cheap when there are none. */
   answerMisses(nowNs: number): boolean {
+    // Decided by half of what is there, frames would go astray: they wait.
+    if (this.left) return false;
     for (let batch = 0; batch < BATCHES_A_TICK; batch++) {
       const misses = this.datapath.misses.take(MISSES_AT_ONCE);
       if (misses.length > 0) this.datapath.program(this.rules.resolve(misses, nowNs));
@@ -198,7 +245,9 @@ export class Bridge {
   }
 
   /** The same, in slices between which the switch goes on. */
-  auditInSlices(breathe: () => Promise<void>): Promise<Audit> {
+  async auditInSlices(breathe: () => Promise<void>): Promise<Audit> {
+    // Flows on their way are in neither place.
+    while (this.drains.length > 0) await breathe();
     return auditInSlices(this.books, breathe);
   }
 
@@ -272,6 +321,19 @@ export class Bridge {
     return this.sweeper.closing === 0;
   }
 
+  /**
+   * The datapath goes on without this process: every flow's interval so far is put into the log, `pump` hands out what is
+   * there in between.
+   */
+  async leave(pump: () => void): Promise<void> {
+    this.datapath.program({ leaving: true });
+    await this.answerAll(this.datapath.nowNs() + SECOND);
+    for (let slot = 0; slot >= 0; slot = this.sweeper.recordAll(slot, LEAVE_AT_ONCE)) {
+      pump();
+      await nextTurn();
+    }
+  }
+
   /** Answer misses until no frame waits: one that is decided after its flow's end would make a flow that nobody ends. */
   private async answerAll(untilNs: number): Promise<void> {
     let waiting = true;
@@ -310,6 +372,8 @@ export class Bridge {
     this.programSampling();
     this.keeper.poll();
     this.refresh();
+    if (this.left)
+      await restoreRules(this.rules, this.left, this.datapath.slots, this.datapath.nowNs(), () => nextTurn());
     const fresh = this.keeper.book.present().filter((entry) => entry.attached && !attached.has(entry));
     if (config.mode === "observe") this.datapath.program(this.rules.ahead(fresh, this.datapath.nowNs()));
     // Now that all are known, those that are new may speak.
@@ -372,6 +436,9 @@ export class Bridge {
   private refresh(): void {
     this.snapshot = this.makeSnapshot();
     this.rules.setSnapshot(this.snapshot);
+    const { failMode, mode } = this.current;
+    if (this.datapath.kept && mode === "switch")
+      this.datapath.program({ away: failMode === "standalone" ? awayFloods(this.snapshot, MAX_AWAY) : [] });
   }
 
   private makeSnapshot(): Snapshot {

@@ -30,6 +30,23 @@ export class RuleIndexes {
     this.heldBy = new Uint32Array(ports);
   }
 
+  /** Rules that an earlier process left; every generation from now on is new. */
+  restore(
+    rules: Iterable<{ readonly index: number; readonly gen: number; readonly port: number }>,
+    nextGen: number,
+  ): void {
+    this.gen.fill(nextGen - 1);
+    const taken = new Uint8Array(this.gen.length);
+    for (const { index, gen, port } of rules) {
+      taken[index] = 1;
+      this.gen[index] = gen;
+      this.portOf[index] = port;
+      this.heldBy[port]!++;
+    }
+    this.freeCount = 0;
+    for (let index = taken.length - 1; index >= 0; index--) if (taken[index] === 0) this.free[this.freeCount++] = index;
+  }
+
   /** An index for a rule of `port`, −1 = the port has its share, or nothing is free. */
   take(port: number, nowNs: number): number {
     this.wake(nowNs);

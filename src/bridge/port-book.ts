@@ -83,6 +83,16 @@ export class PortBook {
     return entry;
   }
 
+  /** A number that an earlier process gave; `isPresent`: its port is on the datapath. */
+  restore(no: number, config: PortConfig, isPresent: boolean): void {
+    const { name } = config;
+    const goneNs = isPresent ? -1 : 0;
+    const entry = { no, name, config, attached: isPresent, status: STARTING, ifIndex: 0, goneNs, known: isPresent };
+    this.byNo[no] = entry;
+    this.byName.set(name, entry);
+    this.nextNo = Math.max(this.nextNo, no + 1);
+  }
+
   /** Off the bridge; its number and counters stay its own. */
   remove(entry: PortEntry, nowNs: number): void {
     entry.goneNs = nowNs;

@@ -7,7 +7,7 @@
  */
 import { DROP_NO_BUFFER_SPACE, DROPPED } from "../flow/disposition.ts";
 import { KEY_PORT, KEY_WORDS } from "../flow/key.ts";
-import type { Miss, RuleChange } from "../datapath/datapath.ts";
+import type { LeftBehind, Miss, RuleChange } from "../datapath/datapath.ts";
 import * as act from "../pipeline/actions.ts";
 import { RuleCache } from "../pipeline/classify.ts";
 import { FieldReader } from "../pipeline/fields.ts";
@@ -163,6 +163,28 @@ export class RuleKeeper {
     return this.cache.indexes();
   }
 
+  /** A frame of this key was seen at `timeNs`: where its source is, without any rule of it. */
+  hear(key: Uint32Array, timeNs: number): void {
+    for (const { at, port } of normal(this.reader.over(key), this.snapshot).effects)
+      this.macs.learn(at.vlan, at.high, at.low, port, timeNs);
+  }
+
+  /** Rules that are in force already. What the pipeline says otherwise by now follows in the turns of a pass. */
+  adopt({ rules, nextGen }: LeftBehind, nowNs: number): void {
+    this.indexes.restore(
+      rules.map(({ index, gen, key }) => ({ index, gen, port: key[KEY_PORT]! >>> 16 })),
+      nextGen,
+    );
+    for (const rule of rules) {
+      const { index, gen, actions } = rule;
+      this.cache.apply({ add: [{ ...rule, mask: this.cache.sameMask(rule.mask) ?? rule.mask }] });
+      this.outcomes.set(index, gen, outcomeOf(actions), nowNs);
+      const decision = this.decideAgain(index);
+      if (decision) this.deps.set(index, decision.source, decision.destination);
+    }
+    this.passAt = 0;
+  }
+
   private makeRule(key: Uint32Array, nowNs: number): boolean {
     let decision = normal(this.reader.over(key), this.snapshot);
     // Learning may push out another entry, even the destination's: decide again with the table as it is now.
@@ -179,7 +201,7 @@ export class RuleKeeper {
     this.cache.apply({ add: [rule] });
     this.change.add(rule);
     this.made++;
-    this.outcomes.set(rule.index, rule.gen, outcomeOf(decision), nowNs);
+    this.outcomes.set(rule.index, rule.gen, outcomeOf(decision.actions), nowNs);
     this.deps.set(index, decision.source, decision.destination);
     return true;
   }
@@ -254,7 +276,7 @@ export class RuleKeeper {
     this.change.replace(index, decision.actions);
     this.replaced++;
     const used = this.outcomes.lastNs[index]!;
-    this.outcomes.set(index, this.indexes.genOf(index), outcomeOf(decision), nowNs);
+    this.outcomes.set(index, this.indexes.genOf(index), outcomeOf(decision.actions), nowNs);
     this.outcomes.lastNs[index] = used;
   }
 
@@ -298,7 +320,8 @@ export class RuleKeeper {
   }
 }
 
-function outcomeOf({ actions }: Decision): {
+/** What records are told of a rule. */
+export function outcomeOf(actions: act.ActionBlock): {
   disposition: number;
   reason: number;
   outputs: number;

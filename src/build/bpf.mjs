@@ -7,15 +7,17 @@ import { root } from "./setup.mjs";
 
 const HEADER = "/usr/include/bpf/bpf_helpers.h";
 
-/** Exits where the programs do not compile. Returns false where there is nothing to compile them with. */
-export function buildPrograms() {
+/**
+ * Exits where the programs do not compile. Returns false where there is nothing to compile them with. `headers`: a folder
+ * looked into before ours, and `output` for what comes of it (a test's).
+ */
+export function buildPrograms({ headers = [], output = join(root, "dist/weir.bpf.o") } = {}) {
   const clang = ["clang", "clang-14"].find((name) => spawnSync(name, ["--version"]).status === 0);
   if (clang === undefined || !existsSync(HEADER)) return false;
   const machine = `/usr/include/${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu`;
   const folder = join(root, "src/datapath/kernel/bpf");
-  const include = [`-I${folder}`, `-I${join(root, "src/shm")}`, `-I${machine}`];
+  const include = [...headers.map((one) => `-I${one}`), `-I${folder}`, `-I${join(root, "src/shm")}`, `-I${machine}`];
   const flags = ["-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v3"];
-  const output = join(root, "dist/weir.bpf.o");
   const made = spawnSync(clang, [...flags, ...include, "-c", join(folder, "weir.bpf.c"), "-o", output], {
     stdio: "inherit",
   });

@@ -46,6 +46,41 @@ function declareDecoder() {
   run("node", [tsc, ...paths, ...options.split(" "), "--outDir", "dist/sflow-decoder"]);
 }
 
+const DECODER = "dist/js/exporters/sflow-decoder/decode.js";
+const BUNDLE = {
+  absWorkingDir: root,
+  bundle: true,
+  format: "esm",
+  platform: "node",
+  target: "node20",
+  logLevel: "warning",
+};
+
+/** The command and the datapaths' threads from dist/js into a folder; with `plugins` it is another one (a test's). */
+export async function bundle(outdir, plugins = []) {
+  const esbuild = await import("esbuild");
+  await esbuild.build({
+    ...BUNDLE,
+    entryPoints: {
+      weir: "dist/js/src/main.js",
+      worker: "dist/js/src/datapath/userspace/worker.js",
+      watch: "dist/js/src/datapath/kernel/watch.js",
+    },
+    outdir,
+    splitting: true,
+    chunkNames: "chunk-[hash]",
+    minifySyntax: true,
+    external: EXTERNAL,
+    // What a bundled CommonJS package asks Node for.
+    banner: {
+      js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',
+    },
+    alias: { "sflow-decoder": `./${DECODER}` },
+    define: { WEIR_VERSION: JSON.stringify(readJson("package.json").version) },
+    plugins,
+  });
+}
+
 export async function build({ ifStale = false, check = true } = {}) {
   requireNode();
   installPackages();
@@ -59,38 +94,11 @@ export async function build({ ifStale = false, check = true } = {}) {
   const typed = run("node", ["node_modules/typescript/bin/tsc", "-p", "."]);
   const page = await buildPage();
   if ((typed.status !== 0 || !page) && check) process.exit(1);
-  const esbuild = await import("esbuild");
-  const bundle = {
-    absWorkingDir: root,
-    bundle: true,
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    logLevel: "warning",
-  };
+  const { build: esbuild } = await import("esbuild");
   // A package of ours: its own bundle in its own folder, where node_modules links to, and ours to offer.
-  const decoder = "dist/js/exporters/sflow-decoder/decode.js";
   for (const outfile of ["exporters/sflow-decoder/dist/decode.js", "dist/sflow-decoder.js"])
-    await esbuild.build({ ...bundle, entryPoints: [decoder], outfile });
-  await esbuild.build({
-    ...bundle,
-    entryPoints: {
-      weir: "dist/js/src/main.js",
-      worker: "dist/js/src/datapath/userspace/worker.js",
-      watch: "dist/js/src/datapath/kernel/watch.js",
-    },
-    outdir: "dist",
-    splitting: true,
-    chunkNames: "chunk-[hash]",
-    minifySyntax: true,
-    external: EXTERNAL,
-    // What a bundled CommonJS package asks Node for.
-    banner: {
-      js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',
-    },
-    alias: { "sflow-decoder": `./${decoder}` },
-    define: { WEIR_VERSION: JSON.stringify(readJson("package.json").version) },
-  });
+    await esbuild({ ...BUNDLE, entryPoints: [DECODER], outfile });
+  await bundle("dist");
   if (typed.status === 0 && page) writeFileSync(join(root, "dist", ".built"), "");
 }
 

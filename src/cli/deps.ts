@@ -69,6 +69,26 @@ export interface Engine {
   /** Every fault of a configuration, none when it is sound. `name` is what messages call it. */
   check(text: string, name: string): Promise<readonly string[]>;
   schema(): Promise<unknown>;
+  /** Bridges that a process which is gone left forwarding in the kernel. */
+  left(): Promise<readonly LeftJson[]>;
+  /** End them, or those of one state directory; refuses where a process runs them. */
+  detach(stateDir: string | undefined): Promise<readonly LeftJson[]>;
+}
+
+/** A bridge that forwards without a process. */
+export interface LeftJson {
+  readonly bridge: string;
+  readonly stateDir: string;
+  readonly mode: "switch" | "observe";
+  readonly ports: readonly string[];
+  /** A process was there within the last 3 s. */
+  readonly isAnswered: boolean;
+  /** Unix ms. */
+  readonly lastSeenMs: number;
+  /** What meets frames without a rule meanwhile, and how many packets that were. */
+  readonly failMode: "standalone" | "secure";
+  readonly flooded: number;
+  readonly refused: number;
 }
 
 export interface Deps {

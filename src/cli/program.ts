@@ -5,6 +5,7 @@ import { BadNews, errorLines, EXIT_OK, EXIT_USAGE, explain } from "./errors.ts";
 import * as check from "./check.ts";
 import * as decode from "./decode/index.ts";
 import * as demo from "./demo.ts";
+import * as detach from "./detach.ts";
 import * as init from "./init.ts";
 import * as capture from "./capture.ts";
 import * as mirror from "./mirror.ts";
@@ -38,6 +39,7 @@ const COMMANDS = [
   capture,
   port,
   reload,
+  detach,
   check,
   schema,
   init,

@@ -5,6 +5,7 @@ import type { SystemJson } from "../bridge/views/json.ts";
 import { client, example, printJson, printLines, screen } from "./common.ts";
 import type { Deps } from "./deps.ts";
 import { BadNews, EXIT_NO_SWITCH } from "./errors.ts";
+import { renderLeft } from "./render/left.ts";
 import { renderStatus } from "./render/status.ts";
 import { visible } from "./render/text.ts";
 
@@ -14,7 +15,9 @@ async function status(options: { json?: true }, command: Command, deps: Deps): P
     system = await client(command, deps).get<SystemJson>("system");
   } catch (error) {
     if (!(error instanceof NoSwitch)) throw error;
-    if (options.json) printJson(deps, { state: "notRunning", detail: error.message });
+    const left = await deps.engine.left().catch(() => []);
+    if (options.json) printJson(deps, { state: "notRunning", detail: error.message, forwarding: left });
+    else if (left.length > 0) printLines(deps.out, renderLeft(left));
     else deps.out.write(`no weir process: nothing is forwarded.\n${visible(error.message)}\n`);
     throw new BadNews(EXIT_NO_SWITCH);
   }

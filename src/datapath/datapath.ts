@@ -7,6 +7,8 @@ import type { ActionBlock } from "../pipeline/actions.ts";
 import type { PortStatus } from "../ports/port.ts";
 import type { CopyRing } from "../shm/copies.ts";
 import type { CounterSnapshot } from "../shm/counters.ts";
+import type { Cursor } from "../shm/cursors.ts";
+import type { RecordLog } from "../shm/log.ts";
 import type { RecordRing, WordRing } from "../shm/ring.ts";
 import type { FlowSlots } from "../shm/slots.ts";
 
@@ -49,6 +51,13 @@ export interface RuleChange {
   /** Administrative state: a port that is not enabled receives nothing and refuses output (dev_ready). New ports are not. */
   readonly enabled?: readonly { readonly port: PortNo; readonly up: boolean }[];
   readonly limits?: { readonly maxFlowsPerPort: number };
+  /**
+   * What meets frames without a rule while nobody answers: all of it; none: they are refused. A block's output to the port that
+   * the frame came by is left out. For datapaths that outlive the process.
+   */
+  readonly away?: readonly { readonly port: PortNo; readonly vid: number; readonly actions: ActionBlock }[];
+  /** Nobody will answer from now on. */
+  readonly leaving?: true;
   /** Sessions that begin, change (same bit and epoch) or end. */
   readonly mirrors?: readonly MirrorGate[];
 }
@@ -96,6 +105,53 @@ export interface Unattributed {
   readonly l3Bytes: number;
 }
 
+/** Where exporters stand in a log, by name. */
+export interface CursorStore {
+  read(exporter: string): Cursor | undefined;
+  write(exporter: string, cursor: Cursor): void;
+}
+
+/** Flows in memory of another layout that nothing counts into any more, to be made records, slot by slot. */
+export interface QuietFlows {
+  readonly capacity: number;
+  /** Rules that its flows name. */
+  readonly rules: readonly Rule[];
+  /** All ports have their new programs: resolves when the flows are quiet. Before everything else. */
+  settle(): Promise<void>;
+  /** Slot to look at next. */
+  next(): number;
+  /** Fill slot 0 of `into`, and its ledger row, from a slot; false: there is nothing in it. */
+  load(slot: number, into: FlowSlots, ledger: Float64Array): boolean;
+  /** The slot's record is about to be appended to the log; was. */
+  begin(slot: number): void;
+  end(slot: number): void;
+  /** All are records. */
+  remove(): void;
+}
+
+/** What an earlier process left in force. */
+export interface LeftBehind {
+  readonly ports: readonly { readonly no: PortNo; readonly name: string }[];
+  readonly rules: readonly Rule[];
+  /** Packets that met no rule while nobody answered: flooded, refused. */
+  readonly away: { readonly flooded: number; readonly refused: number };
+  /** New rules begin with this generation: no flow names one of it or above. */
+  readonly nextGen: number;
+  readonly quiet: readonly QuietFlows[];
+}
+
+/** What outlives the process, beside the slots (src/shm/README.md, "After a crash"). */
+export interface KeptState {
+  readonly log: RecordLog;
+  /** COUNTS doubles a slot; a port each. */
+  readonly ledger: Float64Array;
+  readonly recorded: Float64Array;
+  readonly retired: Float64Array;
+  readonly cursors: CursorStore;
+  /** Absent: a fresh start. */
+  readonly left?: LeftBehind;
+}
+
 export interface Datapath {
   readonly kind: "userspace" | "kernel";
   /** Read in place by the sweeper. */
@@ -109,6 +165,8 @@ export interface Datapath {
   /** Frames that mirrors want and what is counted of their sessions (src/shm/copies.ts); absent: it makes no copies. */
   readonly copies?: CopyRing;
   readonly sessions?: Float64Array;
+  /** Absent: all of it ends with the process. */
+  readonly kept?: KeptState;
   /** Now, in ns of the clock that stamps the slots. */
   nowNs(): number;
   /**

@@ -65,6 +65,8 @@ export interface RecordSource {
   readonly log: RecordLog;
   readonly outcomes: Outcomes;
   readonly ports: number;
+  /** Where `recorded` is kept; absent: in this process. */
+  readonly recorded?: Float64Array;
 }
 
 export class RecordWriter {
@@ -79,7 +81,7 @@ export class RecordWriter {
   constructor(source: RecordSource, boot: Boot) {
     this.source = source;
     this.boot = boot;
-    this.recorded = new PortTotals(source.ports);
+    this.recorded = new PortTotals(source.ports, source.recorded);
   }
 
   /**
@@ -108,11 +110,12 @@ export class RecordWriter {
   }
 
   /**
-   * Record what is left of a flow that nobody can hit any more, if anything; afterwards the slot may be given back.
+   * Record what is left of a flow that nobody can hit any more, if anything; afterwards the slot may be given back, and with
+   * it its row of the ledger: not before, or a process killed in between would leave a flow that looks unrecorded.
    * `finalTotals` then holds its totals.
    */
   final(slot: number, endReason: number): void {
-    const { slots, ledger } = this.source;
+    const { slots } = this.source;
     const { u32 } = slots;
     const at = slot * SLOT_WORDS;
     plainCounts(slots, slot, this.totals);
@@ -121,7 +124,6 @@ export class RecordWriter {
       const first = u32[at + SLOT_FIRST] === 0 ? last : plainCounter(u32, at + SLOT_FIRST);
       this.append(slot, first, last, u32[at + SLOT_TCP_FLAGS]! & TCP_FLAGS, endReason);
     }
-    for (let n = 0; n < COUNTS; n++) ledger[slot * COUNTS + n] = 0;
   }
 
   /** Totals of the flow that `final` saw last. */

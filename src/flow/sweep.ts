@@ -64,8 +64,10 @@ export interface SweeperOptions {
   readonly boot: Boot;
   /** One thread, virtual time: `quiesced` answers at once. */
   readonly exact?: boolean;
-  /** 5 doubles a slot; given where it outlives the process. */
-  readonly ledger?: Float64Array;
+  /** Given where they outlive the process: 5 doubles a slot, and 5 a port each. */
+  readonly ledger?: Float64Array<ArrayBufferLike>;
+  readonly recorded?: Float64Array<ArrayBufferLike>;
+  readonly retired?: Float64Array<ArrayBufferLike>;
 }
 
 export class Sweeper {
@@ -102,7 +104,7 @@ export class Sweeper {
     this.timeouts = options.timeouts;
     this.exact = options.exact ?? false;
     this.ledger = options.ledger ?? new Float64Array(slots.capacity * COUNTS);
-    this.retired = new PortTotals(ports);
+    this.retired = new PortTotals(ports, options.retired);
     this.writer = new RecordWriter({ ...options, ledger: this.ledger }, options.boot);
     this.due = new DueBlocks(slots, free);
     this.idle = new IdleTimeouts(options.timeouts);
@@ -225,6 +227,23 @@ export class Sweeper {
     }
     this.retire(0);
     return ended;
+  }
+
+  /**
+   * The datapath goes on without this process: the interval of every flow so far, from slot `from` on, `most` of them. Returns
+   * where to go on, −1: that was all.
+   */
+  recordAll(from: number, most: number): number {
+    let records = 0;
+    for (let slot = from; slot < this.slots.capacity; slot++) {
+      if (records === most) return slot;
+      if (this.due.used[slot >>> 8] === 0) slot |= BLOCK_SLOTS - 1;
+      else if (Atomics.load(this.slots.i32, slot * SLOT_WORDS + SLOT_STATE) === STATE_LIVE) {
+        this.writer.interval(slot, END_ACTIVE);
+        records++;
+      }
+    }
+    return -1;
   }
 
   /**
@@ -386,6 +405,8 @@ export class Sweeper {
       quiesced: (out) => retirer.quiesced(out),
       release: (slots) => {
         retirer.release(slots);
+        const { ledger } = this;
+        for (const slot of slots) for (let n = 0; n < COUNTS; n++) ledger[slot * COUNTS + n] = 0;
         this.due.released();
       },
     };

@@ -53,11 +53,12 @@ export function plainCounts(slots: FlowSlots, slot: number, out: Float64Array): 
 /** Five sums for each port. */
 export class PortTotals {
   readonly ports: number;
-  readonly values: Float64Array;
+  readonly values: Float64Array<ArrayBufferLike>;
 
-  constructor(ports: number) {
+  /** `values`: where they are kept, COUNTS a port. */
+  constructor(ports: number, values: Float64Array<ArrayBufferLike> = new Float64Array(ports * COUNTS)) {
     this.ports = ports;
-    this.values = new Float64Array(ports * COUNTS);
+    this.values = values;
   }
 
   get(port: number, count: number): number {

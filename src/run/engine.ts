@@ -21,19 +21,20 @@ export interface EngineEnv {
 
 export function createEngine(env: EngineEnv): Engine {
   return {
-    run: (options: RunOptions) => runForeground(env, options.config ?? "/etc/weir/weir.yaml", undefined, () => {}),
+    run: ({ config, detachOnExit }: RunOptions) =>
+      runForeground(env, config ?? "/etc/weir/weir.yaml", { detachOnExit }, () => {}),
     async observe(options: ObserveOptions) {
       const { observeConfig } = await import("./observe.ts");
       const { links } = await import("../sys/links.ts");
       const text = JSON.stringify(observeConfig(options, links()));
-      return runForeground(env, text, undefined, () => {}, "weir observe");
+      return runForeground(env, text, { detachOnExit: true }, () => {}, "weir observe");
     },
     async demo(options: DemoOptions, started) {
       const host = demoHost(env);
       const oneTimeKey = randomBytes(12).toString("base64url");
       try {
         const path = options.config ?? join(projectRoot(), "config", "demo.yaml");
-        return await runForeground(env, path, host, started, undefined, oneTimeKey);
+        return await runForeground(env, path, { detachOnExit: true, host }, started, undefined, oneTimeKey);
       } finally {
         rmSync(host.stateDir, { recursive: true, force: true });
       }
@@ -52,6 +53,12 @@ export function createEngine(env: EngineEnv): Engine {
         if (error instanceof ConfigError) return error.problems.map(formatProblem);
         throw error;
       }
+    },
+    async left() {
+      return (await import("./left.ts")).left();
+    },
+    async detach(stateDir) {
+      return (await import("./left.ts")).detach(stateDir);
     },
     async schema() {
       const { configJsonSchema } = await import("../config/json-schema.ts");
@@ -75,12 +82,13 @@ function demoHost({ env, uid }: EngineEnv): Pick<HostDefaults, "stateDir" | "soc
 
 /**
  * Run until a signal or a failure; the exit code. `source` is the configuration's path or, where `name` says what to call it, its
- * text. `started` hears where the API is.
+ * text. `started` hears where the API is. A kernel datapath goes on when the process ends, unless `detachOnExit` or Ctrl-C
+ * on a terminal.
  */
 async function runForeground(
   env: EngineEnv,
   source: string,
-  host: Partial<HostDefaults> | undefined,
+  { detachOnExit, host }: { readonly detachOnExit: boolean; readonly host?: Partial<HostDefaults> },
   started: (api: string, page?: string) => void,
   name?: string,
   oneTimeKey?: string,
@@ -116,10 +124,14 @@ async function runForeground(
   const link = page === undefined ? undefined : `http://${page}/${oneTimeKey === undefined ? "" : `#k=${oneTimeKey}`}`;
   started(live.socket === undefined ? "" : `unix:${live.socket}`, link);
 
+  let keepForwarding = !detachOnExit;
   const stopped = new Promise<number>((resolve) => {
     const stop = (): void => resolve(0);
     process.on("SIGTERM", stop);
-    process.on("SIGINT", stop);
+    process.on("SIGINT", () => {
+      if (env.isTerminal) keepForwarding = false;
+      stop();
+    });
     process.on("SIGHUP", () => {
       // On a terminal it says that the terminal is gone.
       if (env.isTerminal) return stop();
@@ -139,7 +151,7 @@ async function runForeground(
   }
   notify("STOPPING=1");
   clearInterval(watchdog);
-  await live.stop();
+  await live.stop({ keepForwarding });
   return code;
 }
 

@@ -20,6 +20,7 @@ import type { MirrorInfo, PortInfo } from "../telemetry/exporter.ts";
 import { Hub } from "../telemetry/hub.ts";
 import { expandTemplates, loadPortTypes, type PortTypes, refusals, withAddedPorts } from "./effective.ts";
 import { agentAddress, datapathId, hostInfo } from "./host-info.ts";
+import { detachOthers } from "./left.ts";
 import type { Log } from "./log.ts";
 import { type Trouble, Web } from "./web.ts";
 import { Remotes } from "../mirror/remotes.ts";
@@ -132,7 +133,9 @@ export class LiveSwitch {
     try {
       await live.startAll();
     } catch (error) {
-      await live.stop();
+      // What an earlier process left goes on as it did.
+      const isTakenOver = [...live.bridges.values()].some(({ bridge }) => bridge.datapath.kept?.left !== undefined);
+      await live.stop({ keepForwarding: isTakenOver });
       throw error;
     }
     return live;
@@ -143,6 +146,9 @@ export class LiveSwitch {
     const config = await withAddedPorts(loaded.config, this.identity.addedPorts, registries);
     this.types = await loadPortTypes(config, registries);
     this.reloader.running = config;
+    const names = config.bridges.map(({ name }) => name);
+    for (const name of detachOthers(config.host.stateDir, names))
+      log("warn", `bridge ${name} is not configured any more; what forwarded it in the kernel was taken away`);
     for (const bridge of config.bridges) await this.addBridge(bridge);
     for (const exporter of config.exporters)
       this.hub.addExporter(exporter, await registries.exporterTypes[exporter.type]!());
@@ -191,6 +197,7 @@ export class LiveSwitch {
     const running = createBridge(config, this.types, {
       flows: this.reloader.running.flows,
       baseDir: this.options.loaded.baseDir,
+      stateDir: this.options.loaded.config.host.stateDir,
       identity: this.identity,
       boot: this.clock.boot,
       bootNow: () => this.clock.boot,
@@ -310,8 +317,11 @@ export class LiveSwitch {
 
   // ---- the end ------------------------------------------------------------------------------------------------------------
 
-  /** Records of every flow, then everything sent, then everything given back. */
-  async stop(): Promise<void> {
+  /**
+   * Records of every flow, then everything sent, then everything given back; `keepForwarding`: datapaths that can go on
+   * without this process do.
+   */
+  async stop({ keepForwarding }: { readonly keepForwarding: boolean }): Promise<void> {
     if (this.isStopping) return;
     this.isStopping = true;
     clearTimeout(this.timer);
@@ -319,10 +329,14 @@ export class LiveSwitch {
     this.reloader.close();
     for (const { mirrors } of this.bridges.values()) await mirrors.close();
     await this.web?.close();
-    for (const running of this.bridges.values()) await this.emptyBridge(running);
+    for (const running of this.bridges.values()) {
+      if (keepForwarding && running.bridge.datapath.kept)
+        await running.bridge.leave(() => this.hub.pump(this.clock.now()));
+      else await this.emptyBridge(running);
+    }
     await this.hub.flush(this.clock.now(), FLUSH_MS);
     await this.hub.close();
-    for (const { bridge } of this.bridges.values()) await bridge.datapath.close({ keepForwarding: false });
+    for (const { bridge } of this.bridges.values()) await bridge.datapath.close({ keepForwarding });
     await this.identity.close(unixNow());
   }
 

@@ -21,6 +21,7 @@ const LOG_RECORDS = 65_536;
 export interface RunningBridgeEnv {
   readonly flows: FlowsConfig;
   readonly baseDir: string;
+  readonly stateDir: string;
   readonly identity: Identity;
   readonly boot: Boot;
   /** The same, after the wall clock was stepped too. */
@@ -52,13 +53,15 @@ export function createBridge(config: BridgeConfig, types: PortTypes, env: Runnin
   const { flows, identity, now } = env;
   const { datapath, why: datapathWhy } = openDatapath(config, {
     capacity: flows.max,
+    records: LOG_RECORDS,
+    stateDir: env.stateDir,
     baseDir: env.baseDir,
     onAttention: env.onAttention,
     onFailure: env.onFailure,
   });
   const expanded = expandTemplates(config, types);
   const overrides = new Map<string, number>();
-  const log = RecordLog.create(LOG_RECORDS);
+  const log = datapath.kept?.log ?? RecordLog.create(LOG_RECORDS);
   const bridge = new Bridge({
     config: expanded,
     flows,
@@ -74,6 +77,7 @@ export function createBridge(config: BridgeConfig, types: PortTypes, env: Runnin
   env.hub.addBridge({
     name: config.name,
     log,
+    ...(datapath.kept && { cursors: datapath.kept.cursors }),
     recordedPackets: () => bridge.sweeper.recorded.total(COUNT_PACKETS),
     samples: datapath.samples,
     notices: datapath.notices,

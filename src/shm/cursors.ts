@@ -4,7 +4,7 @@
  *
  * ```
  * block of an exporter, 64 bytes: copy 0, copy 1
- * copy  u32 generation   u32 generation again   f64 cursor   f64 sequence   8 reserve
+ * copy  u32 generation   u32 generation again   f64 cursor   f64 sequence   f64 until
  * ```
  *
  * A write takes the older copy: first generation, values, second generation. A copy is whole where both are equal and
@@ -18,6 +18,8 @@ export interface Cursor {
   readonly cursor: number;
   /** Flow sequence before that record. */
   readonly sequence: number;
+  /** Where the datagram that may be leaving ends, so that it is made the same again; 0: none is. */
+  readonly until: number;
 }
 
 export class ExporterCursors {
@@ -33,8 +35,12 @@ export class ExporterCursors {
     this.f64 = new Float64Array(buffer);
   }
 
+  static bytes(exporters: number): number {
+    return exporters * BLOCK_BYTES;
+  }
+
   static create(exporters: number): ExporterCursors {
-    return new ExporterCursors(new SharedArrayBuffer(exporters * BLOCK_BYTES));
+    return new ExporterCursors(new SharedArrayBuffer(ExporterCursors.bytes(exporters)));
   }
 
   /** The newest whole copy; undefined where nothing was ever written. */
@@ -42,10 +48,10 @@ export class ExporterCursors {
     const copy = this.newest(exporter);
     if (copy < 0) return undefined;
     const at = copy / 8;
-    return { cursor: this.f64[at + 1]!, sequence: this.f64[at + 2]! };
+    return { cursor: this.f64[at + 1]!, sequence: this.f64[at + 2]!, until: this.f64[at + 3]! };
   }
 
-  write(exporter: number, cursor: number, sequence: number): void {
+  write(exporter: number, cursor: number, sequence: number, until = 0): void {
     const newest = this.newest(exporter);
     const first = exporter * BLOCK_BYTES;
     const at = newest === first ? first + COPY_BYTES : first;
@@ -54,6 +60,7 @@ export class ExporterCursors {
     Atomics.store(this.i32, at / 4, generation);
     this.f64[at / 8 + 1] = cursor;
     this.f64[at / 8 + 2] = sequence;
+    this.f64[at / 8 + 3] = until;
     Atomics.store(this.i32, at / 4 + 1, generation);
   }
 

@@ -66,8 +66,12 @@ export class RecordLog {
     this.u32 = new Uint32Array(buffer);
   }
 
+  static bytes(capacity: number): number {
+    return HEADER_BYTES + capacity * RECORD_BYTES;
+  }
+
   static create(capacity: number): RecordLog {
-    return new RecordLog(new SharedArrayBuffer(HEADER_BYTES + capacity * RECORD_BYTES));
+    return new RecordLog(new SharedArrayBuffer(RecordLog.bytes(capacity)));
   }
 
   /** Number of the next record: also how many were ever written. */

@@ -138,14 +138,21 @@ export function attach(memory: FlowMemory): FlowViews {
 /**
  * Give one slot back after its last record: zeroed, generation raised, FREE, and into the ring. Only after the grace
  * period (nobody holds the slot), by the one thread that pushes. `atOnce`: where that thread also pops, it is the next to be used,
- * so that a table of few flows touches few slots.
+ * so that a table of few flows touches few slots. `forget` is called when the slot is zero and not yet FREE.
  */
-export function releaseSlot(slots: FlowSlots, free: WordRing, slot: number, atOnce = false): void {
+export function releaseSlot(
+  slots: FlowSlots,
+  free: WordRing,
+  slot: number,
+  atOnce = false,
+  forget?: (slot: number) => void,
+): void {
   const at = slot * SLOT_WORDS;
   const gen = slots.u32[at + SLOT_GEN]!;
   // A loop, for fill() is a call out of compiled code that takes several times as long for so few words.
   for (let word = at + 1; word < at + SLOT_WORDS; word++) slots.u32[word] = 0;
   slots.u32[at + SLOT_GEN] = gen + 1;
+  forget?.(slot);
   Atomics.store(slots.i32, at + SLOT_STATE, STATE_FREE);
   if (!(atOnce ? free.unpop(slot) : free.push(slot))) throw new Error(`slot ${slot} was given back twice`);
 }

@@ -175,16 +175,16 @@ test("cursors: a write that stops anywhere leaves the one before it", () => {
   const cursors = ExporterCursors.create(2);
   assert.equal(cursors.read(1), undefined);
   for (let n = 1; n <= 5; n++) cursors.write(1, n, n * 30);
-  assert.deepEqual(cursors.read(1), { cursor: 5, sequence: 150 });
+  assert.deepEqual(cursors.read(1), { cursor: 5, sequence: 150, until: 0 });
   assert.equal(cursors.read(0), undefined);
   // Write 6 goes over the older copy; here it ends after its first word, or after its values.
   const torn = new ExporterCursors(cursors.buffer.slice(0));
   const words = new Int32Array(torn.buffer);
   const older = words[16]! < words[24]! ? 16 : 24;
   words[older] = 6;
-  assert.deepEqual(torn.read(1), { cursor: 5, sequence: 150 });
+  assert.deepEqual(torn.read(1), { cursor: 5, sequence: 150, until: 0 });
   torn.write(1, 6, 180);
-  assert.deepEqual(torn.read(1), { cursor: 6, sequence: 180 });
+  assert.deepEqual(torn.read(1), { cursor: 6, sequence: 180, until: 0 });
 });
 
 test("cursors: generations wrap", () => {
@@ -194,7 +194,7 @@ test("cursors: generations wrap", () => {
     words.fill(start, 0, 2).fill(start - 1, 8, 10);
     for (let n = 1; n <= 6; n++) {
       cursors.write(0, n, n);
-      assert.deepEqual(cursors.read(0), { cursor: n, sequence: n });
+      assert.deepEqual(cursors.read(0), { cursor: n, sequence: n, until: 0 });
     }
   }
 });

@@ -52,8 +52,16 @@ export class UnattributedTable {
   /** `rows` is a power of two, 4 or more (one row stays empty, where a search ends); ports are 0 ..< `ports`. */
   static create(ports: number, rows = 4096): UnattributedTable {
     if (rows < 4 || (rows & (rows - 1)) !== 0) throw new RangeError(`rows are a power of two from 4, not ${rows}`);
-    const buffer = new SharedArrayBuffer(valuesByte(rows) + (rows + ports) * VALUES * 8);
-    new Uint32Array(buffer).set([ports, rows]);
+    return UnattributedTable.over(new SharedArrayBuffer(UnattributedTable.bytes(ports, rows)), ports, rows);
+  }
+
+  static bytes(ports: number, rows: number): number {
+    return valuesByte(rows) + (rows + ports) * VALUES * 8;
+  }
+
+  /** In memory of zeros, or where such a table of the same size stands already. */
+  static over(buffer: ArrayBufferLike, ports: number, rows: number): UnattributedTable {
+    new Uint32Array(buffer, 0, 2).set([ports, rows]);
     return new UnattributedTable(buffer);
   }
 

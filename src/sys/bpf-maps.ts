@@ -117,7 +117,8 @@ export function mapRingBuffer(fd: number, size: number): RingBuffer {
   const consumer = new Int32Array(own.buffer);
   const producer = new Int32Array(theirs.buffer);
   const bytes = new Uint8Array(theirs.buffer, PAGE, 2 * size);
-  let position = 0;
+  // An earlier process may have read a part.
+  let position = (consumer[1]! >>> 0) * TWO_32 + (consumer[0]! >>> 0);
   return {
     bytes,
     drain(take, limit) {

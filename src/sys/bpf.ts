@@ -17,6 +17,9 @@ interface Libbpf {
   findMap(object: Handle, name: string): number;
   mapOf(object: Handle, name: string): Handle;
   setEntries(map: Handle, entries: number): number;
+  nextMap(object: Handle, map: Handle): Handle;
+  mapName(map: Handle): string;
+  setPinPath(map: Handle, path: string): number;
   findProgram(object: Handle, name: string): Handle;
   programFd(program: Handle): number;
   testRun(fd: number, options: Uint8Array): number;
@@ -40,6 +43,9 @@ function libbpf(): Libbpf {
     testRun: func("int bpf_prog_test_run_opts(int, void *)"),
     mapOf: func("uintptr_t bpf_object__find_map_by_name(uintptr_t, const char *)"),
     setEntries: func("int bpf_map__set_max_entries(uintptr_t, uint32_t)"),
+    nextMap: func("uintptr_t bpf_object__next_map(uintptr_t, uintptr_t)"),
+    mapName: func("const char *bpf_map__name(uintptr_t)") as unknown as Libbpf["mapName"],
+    setPinPath: func("int bpf_map__set_pin_path(uintptr_t, const char *)"),
     syscall: loadLibrary("libc.so.6", "libc6").func(syscall),
     syscallLater: loadLibrary("libc.so.6", "libc6").later(syscall) as Libbpf["syscallLater"],
   };
@@ -56,16 +62,23 @@ export interface BpfObject {
 }
 
 /**
- * Load a compiled object file into the kernel, maps named in `entries` with so many elements. Throws with the cause;
- * libbpf writes the verifier's words to stderr.
+ * Load a compiled object file into the kernel, maps named in `entries` with so many elements. With `folder`, a folder of the
+ * BPF file system, each map has its name there: one that is there already is used, and it must have the same shape.
+ * Throws with the cause; libbpf writes the verifier's words to stderr.
  */
-export function loadObject(path: string, entries: Readonly<Record<string, number>> = {}): BpfObject {
+export function loadObject(path: string, entries: Readonly<Record<string, number>> = {}, folder?: string): BpfObject {
   const lib = libbpf();
   const object = lib.open(path);
   if (!object) check(-1, `${path}: libbpf cannot read it`);
   try {
     for (const [name, count] of Object.entries(entries))
       check(lib.setEntries(lib.mapOf(object, name), count), `${path}: ${count} elements for map ${name}`);
+    if (folder !== undefined)
+      for (let map = lib.nextMap(object, 0); map; map = lib.nextMap(object, map)) {
+        const name = lib.mapName(map);
+        // The compiler's own have dots.
+        if (!name.includes(".")) check(lib.setPinPath(map, `${folder}/${name}`), `${path}: pin map ${name}`);
+      }
     check(lib.load(object), `${path}: the kernel does not accept it`);
   } catch (error) {
     lib.close(object);

@@ -48,6 +48,7 @@ const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const RTA_OIF = 4;
 const IFF_UP = 1;
+const IFF_PROMISC = 0x100;
 const RT_SCOPE_LINK = 253;
 const ARPHRD_ETHER = 1;
 const AF_INET = 2;
@@ -193,10 +194,14 @@ export interface LinkChange {
   readonly up?: boolean;
   readonly mtu?: number;
   readonly mac?: string;
+  /** Frames for other stations come in too (IFF_PROMISC): it stays so until it is taken back, whoever ends. */
+  readonly promiscuous?: boolean;
 }
 
 export function setLink(link: Pick<Link, "index" | "name">, change: LinkChange): void {
-  const parts = [ifinfo(link.index, change.up ? IFF_UP : 0, change.up === undefined ? 0 : IFF_UP)];
+  const flags = (change.up ? IFF_UP : 0) | (change.promiscuous ? IFF_PROMISC : 0);
+  const changed = (change.up === undefined ? 0 : IFF_UP) | (change.promiscuous === undefined ? 0 : IFF_PROMISC);
+  const parts = [ifinfo(link.index, flags, changed)];
   if (change.mtu !== undefined) parts.push(attribute(IFLA_MTU, u32(change.mtu)));
   if (change.mac !== undefined)
     parts.push(

@@ -239,6 +239,8 @@ export interface ExporterEnv {
   secret?(path: string): string;
   /** State that survives a restart: `sequence` as last committed. */
   readonly resume: { readonly sequence: number };
+  /** A datagram with the records up to `next` of `bridge` is about to leave: killed in between, it is made the same again. */
+  leaving?(bridge: string, next: number): void;
   /**
    * Everything up to record `next` of `bridge` has left, and the flow sequence is now `sequence`. Who takes no records
    * says `next` 0, and `sequence` is that of its datagrams.

@@ -3,6 +3,7 @@
  * and what was lost on the way. An exporter that throws loses that batch, counted, and disturbs nobody.
  */
 import type { CounterSnapshot } from "../shm/counters.ts";
+import type { Cursor } from "../shm/cursors.ts";
 import { RecordBatch, RecordCursor } from "../shm/log.ts";
 import type { RecordLog } from "../shm/log.ts";
 import type { Sample } from "../shm/samples.ts";
@@ -74,6 +75,18 @@ interface Place {
   handedPackets: number;
   readonly recordedBefore: number;
   readonly recordedPackets: (() => number) | undefined;
+  /** Where it survives the process; what was last written there, and what has left since as far as the exporter says. */
+  readonly cursors: CursorStore | undefined;
+  kept: Cursor;
+  sent: Cursor;
+  /** Where a datagram of the last process ended: this one makes it the same. 0: none. */
+  until: number;
+}
+
+/** Where exporters stand in a log, by name, beyond the end of the process. */
+export interface CursorStore {
+  read(exporter: string): Cursor | undefined;
+  write(exporter: string, cursor: Cursor): void;
 }
 
 export interface FeedSource {
@@ -81,6 +94,7 @@ export interface FeedSource {
   readonly log: RecordLog;
   /** Packets of all records ever appended: what an overrun lost can then be told in packets. */
   readonly recordedPackets?: (() => number) | undefined;
+  readonly cursors?: CursorStore;
 }
 
 export interface FeedEnv {
@@ -142,7 +156,8 @@ export class Feed {
         ),
       secret: (path) => readFileSync(path, "utf8").split("\n", 1)[0]!.trim(),
       resume: { sequence: env.sequence },
-      sent: (_bridge, _next, sequence) => (this.committed = sequence),
+      leaving: (bridge, next) => this.leaving(bridge, next),
+      sent: (bridge, next, sequence) => this.sent(bridge, next, sequence),
       agentAddress: env.agentAddress,
       log: env.log,
     });
@@ -170,17 +185,51 @@ export class Feed {
     return this.senders.every((sender) => sender.ready);
   }
 
-  /** Start to read a bridge's log: at record `from`. */
-  attach(source: FeedSource, from: number): void {
+  /** Start to read a bridge's log: at record `from`, or where the last process stood. */
+  attach(source: FeedSource, from: number, resumed?: Cursor): void {
     if (!this.serves(source.name) || !this.exporter.records) return;
+    const { log, cursors } = source;
+    const next = Math.min(resumed?.cursor ?? from, log.head);
+    const kept = { cursor: next, sequence: this.committed, until: 0 };
+    const isWhole = resumed !== undefined && resumed.until > next && resumed.until <= log.head;
     const place: Place = {
-      log: source.log,
-      next: from,
+      log,
+      next,
       handedPackets: 0,
-      recordedBefore: (source.recordedPackets?.() ?? 0) - packetsBetween(source.log, from, source.log.head),
+      recordedBefore: (source.recordedPackets?.() ?? 0) - packetsBetween(log, Math.max(next, log.oldest), log.head),
       recordedPackets: source.recordedPackets,
+      cursors,
+      kept,
+      sent: kept,
+      until: isWhole ? resumed.until : 0,
     };
+    if (!isWhole) cursors?.write(this.spec.name, kept);
     this.places.set(source.name, place);
+  }
+
+  /** The first datagram since the cursor was written: where it ends is written before it goes. */
+  private leaving(bridge: string, next: number): void {
+    const place = this.places.get(bridge);
+    if (place?.cursors === undefined || place.kept !== place.sent || place.kept.until !== 0) return;
+    if (next === place.kept.cursor) return;
+    place.kept = place.sent = { ...place.kept, until: next };
+    place.cursors.write(this.spec.name, place.kept);
+  }
+
+  private sent(bridge: string, next: number, sequence: number): void {
+    this.committed = sequence;
+    const place = this.places.get(bridge);
+    if (place !== undefined && next > 0) place.sent = { cursor: next, sequence, until: 0 };
+  }
+
+  /** What the exporter has sent has left this host, as far as it can be known (`force`: or will): its cursors move. */
+  settle(force = false): void {
+    if (!force && this.senders.some(({ stats }) => stats.queued > 0)) return;
+    for (const place of this.places.values()) {
+      if (place.kept === place.sent) continue;
+      place.kept = place.sent;
+      place.cursors?.write(this.spec.name, place.kept);
+    }
   }
 
   detach(bridge: string): void {
@@ -194,9 +243,11 @@ export class Feed {
   pump(now: Moment, force = false): number {
     const room = (): boolean => force || this.ready;
     let unread = 0;
+    this.settle();
     for (const [bridge, place] of this.places) {
       const { log } = place;
       this.skipOverwritten(bridge, place);
+      if (place.until > place.next) this.repeat(bridge, place, now);
       while (place.next < log.head && room()) {
         const batch = new RecordBatch(log, place.next, Math.min(BATCH_RECORDS, log.head - place.next));
         place.next += batch.count;
@@ -206,6 +257,17 @@ export class Feed {
       unread += log.head - place.next;
     }
     return unread;
+  }
+
+  /** The datagram that the last process may have sent or not: the same records, the same sequence. */
+  private repeat(bridge: string, place: Place, now: Moment): void {
+    while (place.next < place.until) {
+      const batch = new RecordBatch(place.log, place.next, Math.min(BATCH_RECORDS, place.until - place.next));
+      place.next += batch.count;
+      place.handedPackets += packetsBetween(place.log, batch.first, place.next);
+      this.guard(() => this.exporter.records!(batch, bridge, now), batch.count);
+    }
+    this.flush(now);
   }
 
   samples(batch: readonly Sample[], bridge: string, now: Moment): void {
@@ -231,6 +293,7 @@ export class Feed {
     const answered = Promise.race([late, this.exporter.drained?.().then(() => true) ?? true]);
     const drained = await Promise.all([...this.senders.map((sender) => sender.drain(timeoutMs)), answered]);
     clearTimeout(timer);
+    if (drained.every(Boolean)) this.settle();
     return drained.every(Boolean);
   }
 

@@ -5,6 +5,7 @@
  * Driven by its owner: `pump` after every slice of the sweep, `tick` a few times a second. Asks no clock.
  */
 import type { CounterSnapshot } from "../shm/counters.ts";
+import type { Cursor } from "../shm/cursors.ts";
 import type { RecordRing } from "../shm/ring.ts";
 import { readSample } from "../shm/samples.ts";
 import type { Sample } from "../shm/samples.ts";
@@ -71,6 +72,8 @@ export class Hub {
   /** Sequences as last written to the store. */
   private readonly stored = new Map<string, number>();
   private countersAtMs = -Infinity;
+  /** Bridge and exporter that met in this process: where the last one stood matters no more. */
+  private readonly attached = new Set<string>();
 
   constructor(options: HubOptions) {
     this.options = options;
@@ -80,7 +83,30 @@ export class Hub {
   addBridge(source: BridgeSource): void {
     if (this.bridges.has(source.name)) throw new Error(`the hub already has a bridge ${source.name}`);
     this.bridges.set(source.name, source);
-    for (const feed of this.feeds.values()) feed.attach(source, source.log.oldest);
+    for (const feed of this.feeds.values()) this.attach(feed, source, source.log.oldest);
+  }
+
+  private attach(feed: Feed, source: BridgeSource, from: number): void {
+    const { name } = feed.spec;
+    const resumed = this.resumed(source, name);
+    this.attached.add(JSON.stringify([source.name, name]));
+    feed.attach(source, from, resumed);
+  }
+
+  /** Where the last process stood in this log. */
+  private resumed(source: BridgeSource, exporter: string): Cursor | undefined {
+    return this.attached.has(JSON.stringify([source.name, exporter])) ? undefined : source.cursors?.read(exporter);
+  }
+
+  /** The newest that is known: a process that was killed could not write down what it had sent in its last second. */
+  private resumeSequence(name: string): number {
+    let newest = this.storedSequence(name);
+    for (const bridge of this.bridges.values()) {
+      const cursor = this.resumed(bridge, name);
+      // Sequences wrap: the newer is ahead by less than half.
+      if (cursor && ((cursor.sequence - newest) | 0) > 0) newest = cursor.sequence;
+    }
+    return newest;
   }
 
   /** Its last records are handed out. `flush` before it waits for room. */
@@ -124,7 +150,7 @@ export class Hub {
         now: options.now,
         agentAddress: options.agentAddress,
         log: options.log,
-        sequence: this.storedSequence(spec.name),
+        sequence: this.resumeSequence(spec.name),
         senders,
         overrun: (records, bridge) => this.overrun(spec.name, bridge, records),
       });
@@ -133,7 +159,7 @@ export class Hub {
       throw error;
     }
     this.feeds.set(spec.name, feed);
-    for (const bridge of this.bridges.values()) feed.attach(bridge, bridge.log.head);
+    for (const bridge of this.bridges.values()) this.attach(feed, bridge, bridge.log.head);
   }
 
   /** Send what it holds, wait at most `timeoutMs`, close it. Its sequence is kept. */
@@ -236,6 +262,7 @@ export class Hub {
   private finish(feed: Feed, now: Moment): void {
     feed.pump(now, true);
     feed.flush(now);
+    feed.settle(true);
     this.store(feed);
     this.feeds.delete(feed.spec.name);
   }

@@ -24,6 +24,11 @@ export class Progress {
     return place;
   }
 
+  /** A datagram with everything taken in is about to leave. */
+  leave(): void {
+    for (const { bridge, taken, committed } of this.places) if (taken !== committed) this.env.leaving?.(bridge, taken);
+  }
+
   /** Everything taken in has left, and the flow sequence is now `sequence`. */
   commit(sequence: number): void {
     for (const place of this.places) {

@@ -36,6 +36,8 @@ const noEngine: Engine = {
   replay: () => Promise.reject(new Error("no engine here")),
   check: () => Promise.reject(new Error("no engine here")),
   schema: () => Promise.reject(new Error("no engine here")),
+  left: () => Promise.resolve([]),
+  detach: () => Promise.resolve([]),
 };
 
 export interface RunWith {

@@ -30,6 +30,8 @@ if (command === "serve") {
     schema: none,
     replay: async () => replayed,
     observe: none,
+    left: () => Promise.resolve([]),
+    detach: () => Promise.resolve([]),
     demo: (_options: object, started: (api: string) => void): Promise<number> => {
       started(process.env.WEIR_API!);
       return new Promise((resolve) => process.once("SIGINT", () => resolve(0)));

@@ -30,7 +30,7 @@ export async function kernelHarness(capacity: number, type: "netdev" | "tap" = "
     throw error;
   }
   const close = async (): Promise<void> => {
-    await datapath.close();
+    await datapath.close({ keepForwarding: false });
     wires.close();
     if (failures.length > 0) throw failures[0]!;
   };

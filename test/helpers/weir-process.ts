@@ -3,12 +3,13 @@
  * socket, its end. Everything is stopped and removed after the test.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { KERNEL_PORT_TYPES } from "../../src/config/semantics.ts";
+import { detach, left } from "../../src/run/left.ts";
 import { projectRoot } from "./captures.ts";
 
 export const COMMAND = join(projectRoot, "dist/weir.js");
@@ -27,6 +28,8 @@ export interface WeirHome {
   readonly config: string;
   readonly stateDir: string;
   readonly socket: string;
+  /** How to end what was started in it. */
+  readonly stops: (() => Promise<unknown>)[];
   /** Write the configuration (`bridges`, `exporters`, …; `host` and `api` are put in), or a text as it is. */
   write(config: object | string): void;
   /** A command asked of the socket; `--json` is read by `json`. */
@@ -49,9 +52,26 @@ export interface WeirProcess extends WeirHome {
   reload(config: object): void;
 }
 
+const HOMES = join(tmpdir(), "weir-system-");
+
+/** What tests that were killed left in the kernel: their homes carry their process ids. */
+function reap(): void {
+  for (const { stateDir } of left()) {
+    const pid = stateDir.startsWith(HOMES) ? parseInt(stateDir.slice(HOMES.length), 10) : NaN;
+    if (Number.isNaN(pid) || existsSync(`/proc/${pid}`)) continue;
+    detach(stateDir);
+  }
+}
+
 export function weirHome(t: TestContext): WeirHome {
-  const folder = mkdtempSync(join(tmpdir(), "weir-system-"));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  if (process.getuid?.() === 0) reap();
+  const folder = mkdtempSync(`${HOMES}${process.pid}-`);
+  const stops: (() => Promise<unknown>)[] = [];
+  t.after(async () => {
+    for (const stop of stops) await stop();
+    if (process.getuid?.() === 0) detach(join(folder, "state"));
+    rmSync(folder, { recursive: true, force: true });
+  });
   const [config, stateDir, socket] = ["weir.yaml", "state", "weir.sock"].map((name) => join(folder, name)) as [
     string,
     string,
@@ -76,6 +96,7 @@ export function weirHome(t: TestContext): WeirHome {
       const whole = onAskedDatapath({ host: { stateDir }, api: { socket }, ...(content as object) });
       writeFileSync(config, typeof content === "string" ? content : JSON.stringify(whole, undefined, 2));
     },
+    stops,
     run,
     ok,
     json: (...args) => JSON.parse(ok(...args, "--json")),
@@ -95,11 +116,19 @@ function onAskedDatapath(whole: object): object {
   return { ...whole, bridges: bridges.map((bridge) => (isFit(bridge.ports) ? { datapath, ...bridge } : bridge)) };
 }
 
-/** Start `weir run` on what was written to `home`, and wait until its API says that it is ready. */
-export async function startWeir(t: TestContext, home: WeirHome): Promise<WeirProcess> {
+/**
+ * Start `weir run` on what was written to `home`, and wait until its API says that it is ready. `keep`: what it made in the
+ * kernel outlives it, until the test ends. `under`: a command that runs it (setpriv).
+ */
+export async function startWeir(
+  _t: TestContext,
+  home: WeirHome,
+  { keep = false, command = COMMAND, under = [] as readonly string[] } = {},
+): Promise<WeirProcess> {
   const env = { ...process.env, NOTIFY_SOCKET: "" };
-  const args = [COMMAND, "run", "--config", home.config];
-  const child = spawn(process.execPath, args, { env, stdio: ["ignore", "pipe", "pipe"] });
+  const weir = [process.execPath, command, "run", "--config", home.config, ...(keep ? [] : ["--detach-on-exit"])];
+  const [program, ...args] = [...under, ...weir];
+  const child = spawn(program!, args, { env, stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (said += chunk.toString()));
   const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
@@ -111,7 +140,7 @@ export async function startWeir(t: TestContext, home: WeirHome): Promise<WeirPro
     clearTimeout(timer);
     return code;
   };
-  t.after(stop);
+  home.stops.push(stop);
   for (const from = performance.now(); !(await isReady(home.socket)); await pause(30)) {
     if (!isRunning()) throw new Error(`weir run ended:\n${said}`);
     if (performance.now() - from > READY_MS) throw new Error(`weir run is not ready:\n${said}`);

@@ -2,6 +2,7 @@
  * A port of the kernel datapath: a device with the program on its way in, and its row in the port table. Follows the
  * device as src/ports/device does: waits for it, notices when it goes or another bridge takes it, gives it back.
  */
+import { join } from "node:path";
 import { type Claim, claimDevice } from "../../ports/device/claim.ts";
 import { deviceLosses, type DeviceOptions, type Losses } from "../../ports/device/device-port.ts";
 import { guard, readHostState } from "../../ports/device/guards.ts";
@@ -10,7 +11,7 @@ import { tapDevice, type TapPortOptions } from "../../ports/tap/index.ts";
 import type { PortState, PortStatus } from "../../ports/port.ts";
 import { type Attachment, attachProgram } from "../../sys/bpf-attach.ts";
 import { deleteElement, updateElement } from "../../sys/bpf-maps.ts";
-import { findPeer, type Link, linkSpeed } from "../../sys/links.ts";
+import { findPeer, type Link, linkSpeed, setLink } from "../../sys/links.ts";
 import { setPromiscuous } from "../../sys/packet-socket.ts";
 import { ETH_HEADER_BYTES } from "../../wire/ethernet.ts";
 import {
@@ -34,7 +35,8 @@ export interface KernelPort {
   status(): PortStatus;
   /** ifIndex while attached, else 0. */
   readonly ifIndex: number;
-  close(): void;
+  /** `keep`: the program stays on the device. */
+  close(keep?: boolean): void;
 }
 
 /** What device a port is for: src/ports/device. `outgoing`: frames that leave by it count too (observe mode). */
@@ -57,12 +59,16 @@ function bytesOf(value: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(value).buffer);
 }
 
-/** `socket`: any packet socket of the process; it holds the devices in promiscuous mode. Throws where guards refuse. */
+/**
+ * `socket`: any packet socket of the process; it holds the devices in promiscuous mode. `links`: folder of the BPF file
+ * system for the programs' attachments, which then outlive the process, as promiscuous mode does. Throws where guards refuse.
+ */
 export function openKernelPort(
   maps: KernelMaps,
   spec: PortSpec,
   socket: number,
   mode: "switch" | "observe" = "switch",
+  links?: string,
 ): KernelPort {
   const { no } = spec;
   const place = placeOf(spec, mode);
@@ -77,7 +83,8 @@ export function openKernelPort(
   let claim: Claim | undefined;
   let attachments: Attachment[] = [];
   let attached = 0;
-  let isEnabled = false;
+  // Of a port that an earlier process left; it goes on as it is.
+  let isEnabled = (maps.ports[row + P_FLAGS * 2]! & PORT_ENABLED) !== 0;
   let speed = 0;
   let start: Losses = { nic: 0, tap: 0 };
   let now: Losses = start;
@@ -114,9 +121,10 @@ export function openKernelPort(
     }
     try {
       mark(found.index, no);
-      attachments.push(attachProgram(program, found.index, found.name, "ingress"));
-      if (place.outgoing) attachments.push(attachProgram(program, found.index, found.name, "egress"));
-      if (isSwitch) setPromiscuous(socket, found.index, true);
+      attachments.push(attachProgram(program, found.index, found.name, "ingress", links && join(links, `${no}-in`)));
+      if (place.outgoing)
+        attachments.push(attachProgram(program, found.index, found.name, "egress", links && join(links, `${no}-out`)));
+      if (isSwitch) promiscuous(found, true);
     } catch (error) {
       for (const attachment of attachments) attachment.detach();
       attachments = [];
@@ -126,8 +134,15 @@ export function openKernelPort(
       throw error;
     }
     attached = found.index;
+    maps.kept.setDevice(no, found.index, found.name);
     start = now = deviceLosses(found);
     speed = linkSpeed(found.name);
+  }
+
+  /** A membership ends with its socket; the device's flag does not. */
+  function promiscuous(found: Pick<Link, "index" | "name">, isOn: boolean): void {
+    if (links === undefined) setPromiscuous(socket, found.index, isOn);
+    else setLink(found, { promiscuous: isOn });
   }
 
   function detach(): void {
@@ -138,9 +153,11 @@ export function openKernelPort(
     for (const attachment of attachments) attachment.detach();
     attachments = [];
     mark(attached, 0);
-    if (isSwitch) setPromiscuous(socket, attached, false);
+    maps.kept.setDevice(no, 0, "");
+    const index = attached;
     attached = 0;
     try {
+      if (isSwitch) promiscuous({ index, name: link?.name ?? "" }, false);
       claim?.release();
     } catch {
       // A device that went away took its settings along.
@@ -224,7 +241,12 @@ export function openKernelPort(
       ifIndex: link?.physical ? link.index : 0,
       lost: { ring: 0, nic: before.nic + now.nic - start.nic, tap: before.tap + now.tap - start.tap, qdisc: 0 },
     }),
-    close() {
+    close(keep = false) {
+      if (keep) {
+        for (const attachment of attachments) attachment.letGo();
+        claim?.letGo();
+        return;
+      }
       if (attached !== 0) detach();
       maps.ports[row + P_FLAGS * 2] = 0;
       state = "absent";

@@ -2,8 +2,10 @@
  * The kernel datapath as the control thread sees it: BPF programs on the ports' ways in, maps as shared memory, and a
  * private veth for frames that met no rule. README.md has the picture and what is missing.
  */
+import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { KEY_BYTES } from "../../flow/key.ts";
+import { COUNTS } from "../../flow/totals.ts";
 import type { ActionBlock } from "../../pipeline/actions.ts";
 import type { PortStatus } from "../../ports/port.ts";
 import type { CopyRing } from "../../shm/copies.ts";
@@ -11,13 +13,14 @@ import * as C from "../../shm/counters.ts";
 import { releaseSlot } from "../../shm/memory.ts";
 import { RecordRing, type WordRing } from "../../shm/ring.ts";
 import { type FlowSlots, SLOT_KEY, SLOT_WORDS } from "../../shm/slots.ts";
-import { OTHER_VLAN, UnattributedTable } from "../../shm/unattributed.ts";
+import { OTHER_VLAN, type UnattributedTable } from "../../shm/unattributed.ts";
 import { gracePeriodLater } from "../../sys/bpf.ts";
 import { deleteElements, updateElement } from "../../sys/bpf-maps.ts";
 import { wake } from "../../sys/poll.ts";
 import {
   type Datapath,
   type Generation,
+  type KeptState,
   MAX_PORTS,
   type MissSource,
   type PortNo,
@@ -30,19 +33,25 @@ import { type KernelPort, openKernelPort } from "./device.ts";
 import { forgetHint } from "./hints.ts";
 import { type Injector, openInjector } from "./inject.ts";
 import {
+  AWAY_TICKS,
+  HEARTBEAT_SHIFT,
   P_HEADER,
   P_RATE,
   PORT_WORDS,
   S_SKIP,
   SAMPLE_DATA_BYTES,
   SET_MAX_FLOWS,
+  SET_HEARTBEAT,
   SET_OBSERVE,
+  SET_STANDALONE,
   STRIPE_WORDS,
 } from "./layout.ts";
 import { type KernelMaps, openMaps } from "./maps.ts";
 import { KernelMirrors } from "./mirror.ts";
+import { deviceName, linksFolder, type PinOwner, prepareFolder, removeBridgePins, removeIfEmpty } from "./pins.ts";
 import { moveRecords } from "./records.ts";
 import { KernelRules } from "./rules.ts";
+import { leavePort, takeOver } from "./take-over.ts";
 import { readCounters, readUnattributed } from "./tally.ts";
 import { Uplink } from "./uplink.ts";
 import type { WatchData } from "./watch.ts";
@@ -50,8 +59,12 @@ import type { WatchData } from "./watch.ts";
 export interface KernelOptions {
   /** Flow slots. */
   readonly capacity: number;
+  /** Records that its log holds; absent: few (a test). */
+  readonly records?: number;
   /** What the bridge is; absent: switch. */
   readonly mode?: "switch" | "observe";
+  /** Whose it is: then maps and programs outlive the process, and the next one of this owner goes on with them. */
+  readonly owner?: PinOwner;
   /** Misses, samples or notices wait. */
   readonly onAttention: () => void;
   /** The watching thread ended by itself: a defect. Frames with a rule are still forwarded. */
@@ -63,6 +76,7 @@ const FOLLOW_MS = 500;
 const SAMPLE_WORDS = 1 << 18;
 const NOTICE_WORDS = 1 << 16;
 const EMPTY_ROW = new Uint8Array(24);
+const FEW_RECORDS = 1024;
 
 export class KernelDatapath implements Datapath {
   readonly kind = "kernel";
@@ -83,8 +97,10 @@ export class KernelDatapath implements Datapath {
   private readonly ports = new Map<PortNo, KernelPort>();
   private portsInUse = 1;
   /** What this process counts; the programs' counts are added on reading. */
-  private readonly own = new Float64Array(MAX_PORTS * C.COUNTERS_PER_PORT);
-  private readonly ownUnattributed = UnattributedTable.create(MAX_PORTS);
+  private readonly own: Float64Array;
+  private readonly ownUnattributed: UnattributedTable;
+  readonly kept: KeptState;
+  private readonly folder: string | undefined;
   private readonly timers: NodeJS.Timeout[];
   private generation = 0;
   /** Slots whose keys are deleted: waiting for a grace period; and those that nobody can touch any more. */
@@ -92,23 +108,43 @@ export class KernelDatapath implements Datapath {
   private quiet: number[] = [];
   private grace: Promise<void> | undefined;
   private isClosing = false;
+  private isLeaving = false;
 
   /** Throws an Error that names the fix where this host cannot run it. */
   constructor(options: KernelOptions) {
     this.options = options;
-    this.maps = openMaps(options.capacity);
-    if (options.mode === "observe") this.maps.settings[SET_OBSERVE] = 1;
+    const { capacity, owner, mode = "switch", records = FEW_RECORDS } = options;
+    this.folder = owner && prepareFolder(owner);
+    const pins = owner && { folder: this.folder!, meta: { ...owner, mode } };
+    try {
+      this.maps = openMaps({ capacity, records, ...(pins && { pins }) });
+    } catch (error) {
+      if (this.folder !== undefined) removeIfEmpty(this.folder);
+      throw error;
+    }
+    const { kept } = this.maps;
+    this.maps.settings[SET_OBSERVE] = mode === "observe" ? 1 : 0;
     this.slots = this.maps.slots;
     this.free = this.maps.free;
+    this.own = kept.counters;
+    this.ownUnattributed = kept.withoutFlow;
     this.rules = new KernelRules(this.maps);
     this.mirrors = new KernelMirrors(this.maps);
     this.copies = this.mirrors.copies;
     try {
-      this.uplink = new Uplink(this.maps, this.own, this.ownUnattributed, this.notices);
+      const left = takeOver(this.maps, this.rules, () => this.leaveUnattached());
+      const { log, ledger, recorded, retired } = kept;
+      this.kept = { log, ledger, recorded, retired, cursors: kept, ...(left && { left }) };
+      const named = owner && { device: deviceName(owner), link: join(linksFolder(this.folder!), "resume") };
+      this.uplink = new Uplink(this.maps, this.notices, named);
     } catch (error) {
       this.maps.close();
+      // What an earlier process left goes on as it did.
+      if (this.folder !== undefined && !this.maps.isTakenOver && this.maps.old.length === 0)
+        removeBridgePins(this.folder);
       throw error;
     }
+    for (const { no } of kept.ports()) this.portsInUse = Math.max(this.portsInUse, no + 1);
     this.injector = openInjector(this.own, (no) => this.sendingIfIndex(no));
     this.misses = {
       take: (limit) => {
@@ -124,6 +160,7 @@ export class KernelDatapath implements Datapath {
     };
     this.watcher.on("error", fail);
     this.watcher.on("exit", () => fail(new Error("the thread that watches for missed frames ended")));
+    this.beat();
     this.timers = [setInterval(() => this.moveRecords(), RECORDS_MS), setInterval(() => this.follow(), FOLLOW_MS)];
   }
 
@@ -138,14 +175,24 @@ export class KernelDatapath implements Datapath {
     if (no < 1 || no >= MAX_PORTS) throw new RangeError(`port number ${no} is not in 1..${MAX_PORTS - 1}`);
     const other = new Uint8Array(Uint32Array.of((no << 16) | OTHER_VLAN).buffer);
     updateElement(this.maps.object.map("without_flow"), other, EMPTY_ROW, `port ${no}`);
-    this.ports.set(no, openKernelPort(this.maps, spec, this.uplink.fds[0]!, this.options.mode));
+    const links = this.folder && linksFolder(this.folder);
+    this.maps.kept.setPort(no, spec.name);
+    this.ports.set(no, openKernelPort(this.maps, spec, this.uplink.fds[0]!, this.options.mode, links));
     this.portsInUse = Math.max(this.portsInUse, no + 1);
   }
 
   async removePort(no: PortNo): Promise<void> {
-    this.ports.get(no)?.close();
+    const port = this.ports.get(no);
+    if (port === undefined && this.folder !== undefined) leavePort(this.maps, linksFolder(this.folder), no);
+    port?.close();
     this.ports.delete(no);
     await this.graceful();
+  }
+
+  /** Ports of an earlier process that found no device here run its programs no longer. */
+  private leaveUnattached(): void {
+    for (const { no } of this.maps.kept.ports())
+      if (!this.ports.get(no)?.ifIndex) leavePort(this.maps, linksFolder(this.folder!), no);
   }
 
   portStatus(no: PortNo): PortStatus | undefined {
@@ -172,6 +219,14 @@ export class KernelDatapath implements Datapath {
     for (const { port, up } of change.enabled ?? []) this.ports.get(port)?.enable(up);
     if (change.limits !== undefined)
       this.maps.settings[SET_MAX_FLOWS] = Math.min(change.limits.maxFlowsPerPort, 0x7fffffff);
+    if (change.away) {
+      this.rules.setAway(change.away);
+      this.maps.settings[SET_STANDALONE] = change.away.length > 0 ? 1 : 0;
+    }
+    if (change.leaving) {
+      this.isLeaving = true;
+      this.beat();
+    }
     for (const { miss, refuse } of change.resume ?? []) this.uplink.resume(miss, refuse ?? 0);
     this.generation = (this.generation + 1) | 0;
     return this.generation;
@@ -219,7 +274,9 @@ export class KernelDatapath implements Datapath {
   }
 
   release(slots: readonly number[]): void {
-    for (const slot of slots) releaseSlot(this.slots, this.free, slot);
+    const { ledger } = this.kept;
+    const forget = (slot: number): void => void ledger.fill(0, slot * COUNTS, (slot + 1) * COUNTS);
+    for (const slot of slots) releaseSlot(this.slots, this.free, slot, false, forget);
   }
 
   /** Resolves after a grace period that began after this call; slots and action blocks of before it are then free. */
@@ -265,6 +322,12 @@ export class KernelDatapath implements Datapath {
     this.injector.send(frame, actions);
   }
 
+  /** The programs see that somebody answers; or, leaving, that nobody does any more. */
+  private beat(): void {
+    const now = Math.floor(monotonicNs() / 2 ** HEARTBEAT_SHIFT) - (this.isLeaving ? AWAY_TICKS + 1 : 0);
+    Atomics.store(this.maps.settings, SET_HEARTBEAT, now | 0);
+  }
+
   private takeIn(): void {
     if (this.isClosing) return;
     const isAsked = this.uplink.drain();
@@ -274,6 +337,7 @@ export class KernelDatapath implements Datapath {
   }
 
   private moveRecords(): void {
+    this.beat();
     const lost = (port: number, counter: number, instead: number): void => {
       this.own[port * C.COUNTERS_PER_PORT + counter]! += 1;
       this.own[port * C.COUNTERS_PER_PORT + instead]! -= 1;
@@ -283,9 +347,10 @@ export class KernelDatapath implements Datapath {
     if (samples + notices > 0 || this.mirrors.isWaiting) this.options.onAttention();
   }
 
-  /** Everything that was made in the kernel is removed (`keepForwarding` needs pinned maps: README). */
-  async close(): Promise<void> {
+  /** Everything that was made in the kernel is removed, unless it has an owner and is to be kept. */
+  async close({ keepForwarding }: { readonly keepForwarding: boolean } = { keepForwarding: false }): Promise<void> {
     if (this.isClosing) return;
+    const keep = keepForwarding && this.folder !== undefined;
     this.isClosing = true;
     for (const timer of this.timers) clearInterval(timer);
     const ended = new Promise((resolve) => this.watcher.once("exit", resolve));
@@ -294,12 +359,16 @@ export class KernelDatapath implements Datapath {
     Atomics.notify(this.watchState, 0);
     const wakeFd = Atomics.load(this.watchState, 2);
     if (wakeFd > 0) wake(wakeFd);
-    for (const port of this.ports.values()) port.close();
+    if (!keep && this.folder !== undefined)
+      for (const { no } of this.maps.kept.ports())
+        if (!this.ports.has(no)) leavePort(this.maps, linksFolder(this.folder), no);
+    for (const port of this.ports.values()) port.close(keep);
     this.ports.clear();
     await ended;
     if (this.grace !== undefined) await this.grace;
     this.injector.close();
-    this.uplink.close();
+    this.uplink.close(keep);
     this.maps.close();
+    if (!keep && this.folder !== undefined) removeBridgePins(this.folder);
   }
 }

@@ -17,6 +17,8 @@
  * filters    session × 2 × 2 × 2048 u64   classic BPF for frames without a tag and with one, in two banks each
  * ```
  */
+import { MAX_MASKS } from "../datapath.ts";
+
 /** u64 words of a stripe. */
 export const STRIPE_WORDS = 8;
 export const S_RX_PACKETS = 0;
@@ -73,9 +75,23 @@ export const SET_HINT_MASK = 11;
 /** Slot numbers that a set of hints holds (hints.ts). */
 export const HINT_WAYS = 4;
 export const HASH_FACTOR = 0x9e3779b1;
+/** While no process is there: packets flooded, and refused. */
+export const SET_AWAY_FLOODED = 12;
+export const SET_AWAY_REFUSED = 13;
+/** 1: a frame without a rule floods in its VLAN then; 0: it is refused. */
+export const SET_STANDALONE = 14;
+/** When the process was last seen: ns of the monotonic clock >> HEARTBEAT_SHIFT; older than AWAY_TICKS (3 s), it is away. */
+export const SET_HEARTBEAT = 15;
+export const HEARTBEAT_SHIFT = 20;
+export const AWAY_TICKS = 2861;
+/** Elements of `away`: port and VLAN id as received (or AWAY_UNTAGGED) → first part of the block that floods it. */
+export const MAX_AWAY = 65536;
+export const AWAY_UNTAGGED = 0xffff;
 /** u32 words. */
 export const MASK_ROW_WORDS = 32;
 export const MASK_ROW_ID = 20;
+/** Of a set of masks: a head of one row, then the rows. */
+export const MASK_SET_WORDS = MASK_ROW_WORDS * (1 + MAX_MASKS);
 /** u32 words of a part. */
 export const BLOCK_WORDS = 16;
 export const MAX_BLOCKS = 65536;

@@ -7,9 +7,10 @@ import { COUNTERS_PER_PORT } from "../../shm/counters.ts";
 import { ringWords } from "../../shm/memory.ts";
 import { ringBytes, WordRing } from "../../shm/ring.ts";
 import { FlowSlots, SLOT_BYTES } from "../../shm/slots.ts";
+import { makePinFolder, removePins } from "../../sys/bpf-pins.ts";
 import { type BpfObject, loadObject } from "../../sys/bpf.ts";
 import { mapMemory, mapRingBuffer, type MappedMemory, type RingBuffer } from "../../sys/bpf-maps.ts";
-import { MAX_MASKS, MAX_PORTS, MAX_RULES } from "../datapath.ts";
+import { MAX_PORTS, MAX_RULES } from "../datapath.ts";
 import {
   BLOCK_WORDS,
   DIRECT_PORTS,
@@ -17,7 +18,7 @@ import {
   FREE_LINE_WORDS,
   GATE_WORDS,
   HINT_WAYS,
-  MASK_ROW_WORDS,
+  MASK_SET_WORDS,
   MAX_BLOCKS,
   PORT_WORDS,
   SET_CPUS,
@@ -31,6 +32,10 @@ import {
   UP_WORDS,
 } from "./layout.ts";
 import { hintSets } from "./hints.ts";
+import { OldGeneration } from "./old-generation.ts";
+import { Kept, keptLines, keptSections } from "./kept.ts";
+import { generationFolder, generations, isSameLayout, type Meta, readMeta, writeMeta } from "./pins.ts";
+import { LAYOUT } from "./described.ts";
 
 /** dist/weir.bpf.o: beside the bundle, or three folders above the compiled tests' modules. */
 export const OBJECT = new URL(
@@ -40,8 +45,6 @@ export const OBJECT = new URL(
 
 const RING_BYTES = 2 ** 20;
 const COPIES_BYTES = 2 ** 23;
-/** u32 words of a set of masks: a head of one row, then the rows. */
-export const MASK_SET_WORDS = MASK_ROW_WORDS * (1 + MAX_MASKS);
 
 /** Values of u64 maps are read as pairs of words: `i32` for readCounter (src/shm/slots.ts). */
 export interface KernelMaps {
@@ -67,6 +70,11 @@ export interface KernelMaps {
   readonly copies: RingBuffer;
   readonly samples: RingBuffer;
   readonly notices: RingBuffer;
+  readonly kept: Kept;
+  /** They were there: an earlier process left them. */
+  readonly isTakenOver: boolean;
+  /** Others that are there, of another layout or size. */
+  readonly old: readonly OldGeneration[];
   /** Let go of all maps; views stay readable and hold zeros. */
   close(): void;
 }
@@ -77,19 +85,46 @@ function possibleCpus(): number {
   return Number(text.split(/[-,]/).at(-1)) + 1;
 }
 
+export interface MapsOptions {
+  /** Flow slots; records of the log. */
+  readonly capacity: number;
+  readonly records: number;
+  /** The bridge's folder in the BPF file system, where an earlier process may have left its maps, and what to write beside them. */
+  readonly pins?: { readonly folder: string; readonly meta: Pick<Meta, "stateDir" | "bridge" | "mode"> };
+}
+
 /** Load the programs and map their memory. Throws an Error with the cause. */
-export function openMaps(capacity: number): KernelMaps {
+export function openMaps({ capacity, records, pins }: MapsOptions): KernelMaps {
   const cpus = possibleCpus();
   const freeBytes = ringBytes(ringWords(capacity));
-  const object = loadObject(fileURLToPath(OBJECT), {
+  const sizes = {
     slots: capacity,
     flows: capacity,
     hints: hintSets(capacity),
     free_slots: freeBytes / (FREE_LINE_WORDS * 4),
     stripes: MAX_PORTS * cpus,
     mirror_counts: MAX_SESSIONS * cpus,
-  });
+    kept: keptLines(capacity, records),
+  };
+  const newest = pins && newestMeta(pins.folder);
+  if (pins) removeUnfinished(pins.folder);
+  const isFit = newest !== undefined && isSameLayout(newest.meta) && newest.meta.cpus === cpus;
+  const isTakenOver = isFit && newest.meta.capacity === capacity && newest.meta.records === records;
+  const generation = isTakenOver ? newest.generation : (pins ? (generations(pins.folder).at(-1) ?? 0) : 0) + 1;
+  const folder = pins && generationFolder(pins.folder, generation);
+  if (folder !== undefined) makePinFolder(folder);
+  const abandon = (): void => {
+    if (folder !== undefined && !isTakenOver) removePins(folder);
+  };
+  let object: BpfObject;
+  try {
+    object = loadObject(fileURLToPath(OBJECT), sizes, folder);
+  } catch (error) {
+    abandon();
+    throw error;
+  }
   const mapped: MappedMemory[] = [];
+  let kept: Kept | undefined;
   const memory = (name: string, bytes: number): ArrayBuffer => {
     const one = mapMemory(object.map(name), bytes);
     mapped.push(one);
@@ -102,6 +137,7 @@ export function openMaps(capacity: number): KernelMaps {
   };
   const words = (name: string, count: number): Int32Array => new Int32Array(memory(name, count * 4));
   try {
+    const old = pins ? olderThan(pins.folder, generation) : [];
     const slots = new FlowSlots(memory("slots", capacity * SLOT_BYTES), capacity);
     const free = new WordRing(memory("free_slots", freeBytes));
     const samples = ring("samples", RING_BYTES);
@@ -128,8 +164,12 @@ export function openMaps(capacity: number): KernelMaps {
       copies,
       samples,
       notices,
+      kept: (kept = new Kept(object.map("kept"), capacity, records)),
+      isTakenOver,
+      old,
       close,
     };
+    if (isTakenOver) return maps;
     free.fill(capacity);
     maps.settings[SET_CPUS] = cpus;
     maps.settings[SET_FREE_MASK] = free.capacity - 1;
@@ -139,14 +179,41 @@ export function openMaps(capacity: number): KernelMaps {
       if (reason.class === "expected")
         maps.settings[number < 32 ? SET_QUIET_LOW : SET_QUIET_HIGH]! |= 1 << (number & 31);
     });
+    old.at(-1)?.carryOver(maps);
+    const sections = keptSections(capacity, records);
+    if (pins) writeMeta(object.map("meta"), { ...pins.meta, capacity, records, cpus, layout: LAYOUT, sections });
     return maps;
   } catch (error) {
     close();
+    abandon();
     throw error;
   }
 
   function close(): void {
     for (const one of mapped) one.release();
+    kept?.release();
     object.close();
   }
+}
+
+function olderThan(folder: string, generation: number): OldGeneration[] {
+  return generations(folder)
+    .filter((one) => one < generation)
+    .map((one) => OldGeneration.open(folder, one))
+    .filter((one) => one !== undefined);
+}
+
+/** Generations of a process that was killed before they were whole. */
+function removeUnfinished(folder: string): void {
+  for (const generation of generations(folder))
+    if (readMeta(folder, generation) === undefined) removePins(generationFolder(folder, generation));
+}
+
+/** The newest generation that was finished. */
+function newestMeta(folder: string): { readonly generation: number; readonly meta: Meta } | undefined {
+  for (const generation of generations(folder).toReversed()) {
+    const meta = readMeta(folder, generation);
+    if (meta !== undefined) return { generation, meta };
+  }
+  return undefined;
 }

@@ -30,6 +30,9 @@ function writeU64(words: Int32Array, at: number, value: number): void {
   words[at * 2] = (value % TWO_32) | 0;
 }
 
+/** More than the ring holds. */
+const LEFT_COPIES = 1 << 20;
+
 export class KernelMirrors {
   /** Frames for the control thread, oldest first. */
   readonly copies: CopyRing;
@@ -45,6 +48,9 @@ export class KernelMirrors {
     this.maps = maps;
     this.ring = maps.copies;
     this.copies = copySource(this.ring);
+    // Sessions of an earlier process ended with it.
+    for (let bit = 0; bit < MAX_SESSIONS; bit++) writeU64(maps.gates, bit * L.GATE_WORDS + L.G_EPOCH, 0);
+    this.ring.drain(() => {}, LEFT_COPIES);
   }
 
   get isWaiting(): boolean {

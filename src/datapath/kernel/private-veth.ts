@@ -22,7 +22,8 @@ export interface PrivateVeth {
   readonly sender: Sender;
   /** Frames that may be on the way. */
   readonly room: number;
-  close(): void;
+  /** `keep`: the devices stay, for the next process. */
+  close(keep?: boolean): void;
 }
 
 let serial = 0;
@@ -36,6 +37,12 @@ function isRunning(pid: number): boolean {
   }
 }
 
+/** Take away the pair of this name, if it is there. */
+export function removePrivateVeth(name: string): void {
+  const near = findLink(`${name}n`);
+  if (near) removeLink(near.index, near.name);
+}
+
 /** Pairs of processes that are gone: a process that was killed could not remove its own. */
 function removeStale(): void {
   for (const { index, name } of links()) {
@@ -44,19 +51,22 @@ function removeStale(): void {
   }
 }
 
-export function openPrivateVeth(): PrivateVeth {
+/** `owned`: the pair's name, where it outlives the process: one that is there is used. */
+export function openPrivateVeth(owned?: string): PrivateVeth {
   removeStale();
-  const name = `wup${process.pid}-${serial++ % 1000}`;
-  addVethPair(`${name}n`, `${name}f`, MTU);
-  const near = findLink(`${name}n`)!;
-  const far = findLink(`${name}f`)!;
+  const name = owned ?? `wup${process.pid}-${serial++ % 1000}`;
+  let [near, far] = [findLink(`${name}n`)!, findLink(`${name}f`)!];
+  if (!near || !far) {
+    addVethPair(`${name}n`, `${name}f`, MTU);
+    [near, far] = [findLink(`${name}n`)!, findLink(`${name}f`)!];
+  }
   const sizes = ringSizes(SLOT_MTU, SLOTS);
   const sendAt = roundToPages(ringsBytes(sizes));
   const region = allocate(sendAt + SEND_BYTES);
   let rings: Rings | undefined;
   let sender: Sender | undefined;
-  const close = (): void => {
-    removeLink(near.index, near.name);
+  const close = (keep = false): void => {
+    if (!keep) removeLink(near.index, near.name);
     if (rings) closeRings(rings);
     if (sender) closeSender(sender);
     release(region);

@@ -4,12 +4,28 @@
  * freed after a grace period. Equal blocks are one, so that a thousand flows to one port need one.
  */
 import { KEY_BYTES, KEY_WORDS } from "../../flow/key.ts";
-import type { ActionBlock } from "../../pipeline/actions.ts";
+import {
+  ACTION_COPY_WORDS,
+  ACTION_HEADER_WORDS,
+  ACTION_OUTPUT_WORDS,
+  type ActionBlock,
+} from "../../pipeline/actions.ts";
 import { gracePeriod } from "../../sys/bpf.ts";
-import { deleteElement, lookupElement, updateElement } from "../../sys/bpf-maps.ts";
-import { MAX_MASKS, type Rule, type RuleChange } from "../datapath.ts";
-import { BLOCK_WORDS, MASK_ROW_ID, MASK_ROW_WORDS, MAX_BLOCKS, RULE_BLOCK, RULE_GEN, SET_MASKS } from "./layout.ts";
-import { type KernelMaps, MASK_SET_WORDS } from "./maps.ts";
+import { allKeys, deleteElement, lookupElement, updateElement } from "../../sys/bpf-maps.ts";
+import { MAX_MASKS, MAX_RULES, type Rule, type RuleChange } from "../datapath.ts";
+import {
+  AWAY_UNTAGGED,
+  BLOCK_WORDS,
+  MAX_AWAY,
+  MASK_ROW_ID,
+  MASK_ROW_WORDS,
+  MASK_SET_WORDS,
+  MAX_BLOCKS,
+  RULE_BLOCK,
+  RULE_GEN,
+  SET_MASKS,
+} from "./layout.ts";
+import type { KernelMaps } from "./maps.ts";
 
 /** The key's last word is no field's: in the hash it holds the mask's number. */
 const KEY_MASK_NUMBER = 19;
@@ -34,8 +50,13 @@ interface Held {
   block: Block;
 }
 
+/** What of the maps rules are in. */
+export type RuleMaps = Pick<KernelMaps, "masks" | "settings" | "ruleTable" | "blocks"> & {
+  readonly object: Pick<KernelMaps["object"], "map">;
+};
+
 export class KernelRules {
-  private readonly maps: KernelMaps;
+  private readonly maps: RuleMaps;
   private readonly hash: number;
   private readonly held = new Map<number, Held>();
   private readonly blocks = new Map<string, Block>();
@@ -44,17 +65,120 @@ export class KernelRules {
   private nextPart = 0;
   /** Replaced blocks that a running program may still read. */
   private old: Block[] = [];
+  /** Blocks for frames without a rule while nobody answers, by key of the map `away`. */
+  private readonly away = new Map<number, Block>();
   private masks: Mask[] = [];
   private nextMask = 1;
   private readonly index = new Uint8Array(4);
 
-  constructor(maps: KernelMaps) {
+  constructor(maps: RuleMaps) {
     this.maps = maps;
     this.hash = maps.object.map("rules");
   }
 
+  /**
+   * The rules that an earlier process left in the maps. Half a change, where it was killed in the middle of one, is brought to
+   * an end: rows of the table that no element leads to are no rules.
+   */
+  adopt(): Rule[] {
+    const { maps } = this;
+    const set = maps.settings[SET_MASKS]! * MASK_SET_WORDS;
+    for (let row = 0; row < maps.masks[set]!; row++) {
+      const at = set + MASK_ROW_WORDS * (1 + row);
+      const words = Uint32Array.from(maps.masks.subarray(at, at + KEY_WORDS));
+      this.masks.push({ words, number: maps.masks[at + MASK_ROW_ID]!, rules: 0 });
+      this.nextMask = Math.max(this.nextMask, maps.masks[at + MASK_ROW_ID]! + 1);
+    }
+    const rules: Rule[] = [];
+    for (const key of allKeys(this.hash, KEY_BYTES, 2 * MAX_RULES)) {
+      if (!lookupElement(this.hash, key, this.index)) continue;
+      const index = new Uint32Array(this.index.buffer)[0]!;
+      const words = new Uint32Array(key.slice().buffer);
+      const mask = this.masks.find(({ number }) => number === words[KEY_MASK_NUMBER]);
+      const gen = maps.ruleTable[index * 2 + RULE_GEN]! >>> 0;
+      if (mask === undefined || gen === 0 || this.held.has(index)) {
+        if (!this.held.has(index)) deleteElement(this.hash, key);
+        continue;
+      }
+      const block = this.adoptBlock(maps.ruleTable[index * 2 + RULE_BLOCK]! >>> 0);
+      this.held.set(index, { key: key.slice(), mask, block });
+      mask.rules++;
+      words[KEY_MASK_NUMBER] = 0;
+      rules.push({
+        index,
+        gen,
+        mask: mask.words,
+        key: words,
+        actions: Uint32Array.from(block.text.split(","), Number),
+      });
+    }
+    const away = maps.object.map("away");
+    for (const key of allKeys(away, 4, 2 * MAX_AWAY)) {
+      if (!lookupElement(away, key, this.index)) continue;
+      const number = new Uint32Array(key.buffer)[0]!;
+      if (!this.away.has(number)) this.away.set(number, this.adoptBlock(new Uint32Array(this.index.buffer)[0]!));
+    }
+    for (let index = 0; index < MAX_RULES; index++) if (!this.held.has(index)) maps.ruleTable[index * 2 + RULE_GEN] = 0;
+    this.findFreeParts();
+    return rules;
+  }
+
+  private adoptBlock(at: number): Block {
+    const { blocks } = this.maps;
+    const words = blocks[at * BLOCK_WORDS]!;
+    const length = blockWords(words);
+    const text = Uint32Array.from(blocks.subarray(at * BLOCK_WORDS, at * BLOCK_WORDS + length)).join();
+    const known = this.blocks.get(text);
+    if (known !== undefined && known.at === at) {
+      known.users++;
+      return known;
+    }
+    const block: Block = { text, at, parts: Math.ceil(length / BLOCK_WORDS), users: 1 };
+    // Of two equal ones, where a process was killed in between, the later finds its end with its rule.
+    if (known === undefined) this.blocks.set(text, block);
+    this.nextPart = Math.max(this.nextPart, at + block.parts);
+    return block;
+  }
+
+  /** Parts below the highest that no block fills. */
+  private findFreeParts(): void {
+    const used = new Uint8Array(this.nextPart);
+    const blocks = [...Array.from(this.held.values(), ({ block }) => block), ...this.away.values()];
+    for (const block of blocks) used.fill(1, block.at, block.at + block.parts);
+    const singles = this.freeRuns.get(1) ?? [];
+    for (let part = 0; part < this.nextPart; part++) if (used[part] === 0) singles.push(part);
+    this.freeRuns.set(1, singles);
+  }
+
   get size(): number {
     return this.held.size;
+  }
+
+  /** What `away` holds from now on. */
+  setAway(floods: NonNullable<RuleChange["away"]>): void {
+    const map = this.maps.object.map("away");
+    const wanted = new Map(floods.slice(0, MAX_AWAY).map((flood) => [awayKey(flood), flood.actions]));
+    const texts = new Map<ActionBlock, string>();
+    const textOf = (actions: ActionBlock): string => {
+      let text = texts.get(actions);
+      if (text === undefined) texts.set(actions, (text = actions.join()));
+      return text;
+    };
+    for (const [key, block] of this.away) {
+      const actions = wanted.get(key);
+      if (actions !== undefined && textOf(actions) === block.text) wanted.delete(key);
+      if (actions !== undefined) continue;
+      deleteElement(map, bytesOf(key));
+      this.away.delete(key);
+      this.dropBlock(block);
+    }
+    for (const [key, actions] of wanted) {
+      const before = this.away.get(key);
+      const block = this.takeBlock(actions);
+      this.away.set(key, block);
+      updateElement(map, bytesOf(key), bytesOf(block.at), "flood while nobody answers");
+      if (before) this.dropBlock(before);
+    }
   }
 
   /** Replace, remove, add, in this order. Throws where a rule finds no room; those before it are in force. */
@@ -135,7 +259,7 @@ export class KernelRules {
 
   private dropBlock(block: Block): void {
     if (--block.users > 0) return;
-    this.blocks.delete(block.text);
+    if (this.blocks.get(block.text) === block) this.blocks.delete(block.text);
     this.old.push(block);
   }
 
@@ -170,4 +294,16 @@ export class KernelRules {
     for (let n = 0; n < KEY_WORDS; n++) this.maps.masks[at + n] = mask.words[n]!;
     this.maps.masks[at + MASK_ROW_ID] = mask.number;
   }
+}
+
+const bytesOf = (value: number): Uint8Array => new Uint8Array(Uint32Array.of(value).buffer);
+
+function awayKey({ port, vid }: { readonly port: number; readonly vid: number }): number {
+  return ((port << 16) | (vid < 0 ? AWAY_UNTAGGED : vid)) >>> 0;
+}
+
+/** Words of a block, from its first. */
+function blockWords(first: number): number {
+  const outputs = (first >>> 8) & 0xffff;
+  return ACTION_HEADER_WORDS + outputs * ACTION_OUTPUT_WORDS + (first >>> 24) * ACTION_COPY_WORDS;
 }

@@ -62,7 +62,7 @@ export class Uplink {
   private readonly key = new Uint32Array(KEY_WORDS);
   private readonly facts = new Int32Array(FACT_WORDS);
   /** By port: wire packets and bytes that ended here; that wait here; what was on the way at the last look. */
-  private readonly ended = new Float64Array(MAX_PORTS * 2);
+  private readonly ended: Float64Array;
   private readonly waiting = new Float64Array(MAX_PORTS * 2);
   private readonly before = new Float64Array(MAX_PORTS * 2);
   /** Calls of findLost since that changed. */
@@ -70,30 +70,36 @@ export class Uplink {
   private readonly noticeWindow = new Float64Array(MAX_PORTS);
   private readonly noticeCount = new Float64Array(MAX_PORTS);
 
-  constructor(maps: KernelMaps, own: Float64Array, unattributed: UnattributedTable, notices: RecordRing) {
+  /** `owned`: what outlives the process is called so. */
+  constructor(maps: KernelMaps, notices: RecordRing, owned?: { readonly device: string; readonly link: string }) {
     this.maps = maps;
-    this.own = own;
-    this.unattributed = unattributed;
+    this.own = maps.kept.counters;
+    this.unattributed = maps.kept.withoutFlow;
+    this.ended = maps.kept.ended;
     this.notices = notices;
-    this.veth = openPrivateVeth();
+    this.veth = openPrivateVeth(owned?.device);
     try {
       this.attachment = attachProgram(
         maps.object.program("resume"),
         this.veth.near.index,
         this.veth.near.name,
         "ingress",
+        owned?.link,
       );
     } catch (error) {
       this.veth.close();
       throw error;
     }
+    // What was on the way to a process that is gone is lost; findLost counts it.
+    Atomics.store(maps.settings, SET_MISSES_TAKEN, Atomics.load(maps.settings, SET_MISSES_SENT));
     maps.settings[SET_MISS_IFINDEX] = this.veth.near.index;
     maps.settings[SET_MISS_ROOM] = this.veth.room;
   }
 
-  close(): void {
-    this.attachment.detach();
-    this.veth.close();
+  close(keep = false): void {
+    if (keep) this.attachment.letGo();
+    else this.attachment.detach();
+    this.veth.close(keep);
   }
 
   /** Descriptors that are readable when `drain` would find frames. */

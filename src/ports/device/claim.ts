@@ -9,7 +9,10 @@ import { addIngressDrop, removeIngressDrop } from "../../sys/tc.ts";
 import { holdName } from "../../sys/unix.ts";
 
 export interface Claim {
+  /** Give the device back to the host. */
   release(): void;
+  /** The device stays as it is, for the next process. */
+  letGo(): void;
 }
 
 /** Undefined: another port has the device, of this process or of another Weir. */
@@ -24,6 +27,7 @@ export function claimDevice(link: Link): Claim | undefined {
     throw error;
   }
   return {
+    letGo,
     release() {
       try {
         giveBack();

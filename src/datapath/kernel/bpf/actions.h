@@ -119,6 +119,8 @@ static long judge_one(__u32 n, struct weir_send *send)
 	struct weir_output output;
 
 	read_output(send->block, n, &output);
+	if (output.port == send->frame->not_to)
+		return 0;
 	__u32 reason = judge(send->frame, &output, bpf_map_lookup_elem(&ports, &output.port));
 
 	if (reason == 0) {
@@ -150,7 +152,7 @@ static long clone_one(__u32 n, struct weir_send *send)
 	read_output(send->block, n, &output);
 	struct weir_port *entry = bpf_map_lookup_elem(&ports, &output.port);
 
-	if (!entry || judge(send->frame, &output, entry))
+	if (!entry || output.port == send->frame->not_to || judge(send->frame, &output, entry))
 		return 0;
 	__u32 ifindex = entry->word[P_IFINDEX];
 	__u16 proto = skb->vlan_proto, tci = skb->vlan_tci;

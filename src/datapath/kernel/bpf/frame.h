@@ -16,6 +16,7 @@ struct weir_frame {
 	/* Wire packets, their frame bytes, their IP bytes (src/shm/README.md). */
 	__u32 packets, wire_bytes, wire_l3;
 	__u32 gso_size;
+	__u32 not_to; /* port that a flood leaves out; 0 = none */
 };
 
 /*

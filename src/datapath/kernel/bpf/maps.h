@@ -137,7 +137,16 @@ HASH(port_of, __u32, __u32, MAX_PORTS);
 ARRAY(hints, struct weir_hints, 1);
 HASH(flows, struct weir_key, __u32, 1);
 HASH(rules, struct weir_key, __u32, MAX_RULES);
+HASH(away, __u32, __u32, MAX_AWAY);
 HASH(without_flow, __u32, struct weir_without_flow, 4096);
+
+/* For the next process (../kept.ts, ../pins.ts): no program looks at them. */
+struct weir_meta {
+	__u8 text[16384];
+};
+
+ARRAY(meta, struct weir_meta, 1);
+ARRAY(kept, struct weir_line, 1);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

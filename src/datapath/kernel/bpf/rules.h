@@ -43,4 +43,23 @@ __noinline __u32 classify(const struct weir_frame *frame)
 	return NO_RULE;
 }
 
+/* Nobody answers: the process is gone, or hangs. */
+static __always_inline int is_away(const struct weir_settings *settings)
+{
+	__u32 now = bpf_ktime_get_coarse_ns() >> HEARTBEAT_SHIFT;
+	__u32 seen = *(volatile __u32 *)&settings->word[SET_HEARTBEAT];
+
+	return (__s32)(now - seen) > AWAY_TICKS;
+}
+
+/* First part of the block that floods the frame in its VLAN, while nobody answers; NO_RULE where there is none. */
+static __always_inline __u32 away_block(const struct weir_settings *settings, const struct weir_frame *frame)
+{
+	__u32 tci = frame->key.word[KEY_VLAN] >> 16;
+	__u32 key = (frame->key.word[KEY_PORT] & 0xffff0000) | (tci & TCI_PRESENT ? tci & TCI_VID : AWAY_UNTAGGED);
+	__u32 *block = settings->word[SET_STANDALONE] ? bpf_map_lookup_elem(&away, &key) : NULL;
+
+	return block ? *block : NO_RULE;
+}
+
 #endif

@@ -94,7 +94,7 @@ static __always_inline int decide(struct __sk_buff *skb, struct weir_frame *fram
 				  struct weir_port *entry, struct weir_counters *row, struct weir_stripe *stripe)
 {
 	struct weir_rule *rule = NULL;
-	__u32 index = 0, why = 0, number = NO_SLOT;
+	__u32 index = 0, block = NO_RULE, why = 0, number = NO_SLOT;
 	struct weir_slot *slot = find_hinted(settings, &frame->key, hash_key(&frame->key), &number);
 
 	if (!slot) {
@@ -114,14 +114,27 @@ static __always_inline int decide(struct __sk_buff *skb, struct weir_frame *fram
 	}
 	if (!rule) {
 		index = classify(frame);
-		if (index == NO_RULE)
-			return settings->word[SET_OBSERVE] ? pass_without_flow(frame, CAUSE_MISS_REFUSED) :
-							     go_up(skb, frame);
-		rule = bpf_map_lookup_elem(&rule_table, &index);
-		if (!rule)
-			return TC_ACT_SHOT;
-		ADD(row, C_RULE_HITS, 1);
-		__u32 gen = *(volatile __u32 *)&rule->word[RULE_GEN];
+		__u32 gen = 0;
+
+		if (index == NO_RULE) {
+			if (settings->word[SET_OBSERVE])
+				return pass_without_flow(frame, CAUSE_MISS_REFUSED);
+			if (!is_away(settings))
+				return go_up(skb, frame);
+			block = away_block(settings, frame);
+			if (block == NO_RULE) {
+				__sync_fetch_and_add(&settings->word[SET_AWAY_REFUSED], frame->packets);
+				return refuse(skb, frame, DROP_CPU_BACKLOG, CAUSE_MISS_REFUSED);
+			}
+			__sync_fetch_and_add(&settings->word[SET_AWAY_FLOODED], frame->packets);
+			frame->not_to = frame->key.word[KEY_PORT] >> 16;
+		} else {
+			rule = bpf_map_lookup_elem(&rule_table, &index);
+			if (!rule)
+				return TC_ACT_SHOT;
+			ADD(row, C_RULE_HITS, 1);
+			gen = *(volatile __u32 *)&rule->word[RULE_GEN];
+		}
 
 		if (slot) {
 			slot->rule = index;
@@ -132,7 +145,8 @@ static __always_inline int decide(struct __sk_buff *skb, struct weir_frame *fram
 		}
 	}
 
-	__u32 block = *(volatile __u32 *)&rule->word[RULE_BLOCK];
+	if (rule)
+		block = *(volatile __u32 *)&rule->word[RULE_BLOCK];
 	struct weir_block *first = bpf_map_lookup_elem(&blocks, &block);
 
 	if (!first)
@@ -147,7 +161,7 @@ static __always_inline int decide(struct __sk_buff *skb, struct weir_frame *fram
 	} else if (what == FORWARDED) {
 		/* The first output stands in the block's first part. */
 		unpack_output(first->word[ACTION_HEADER_WORDS], first->word[ACTION_HEADER_WORDS + 1], &output);
-		if (outputs == 1) {
+		if (outputs == 1 && output.port != frame->not_to) {
 			out = bpf_map_lookup_elem(&ports, &output.port);
 			outcome.reason = judge(frame, &output, out);
 			if (outcome.reason)
