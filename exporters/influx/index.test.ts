@@ -4,8 +4,10 @@ import { join } from "node:path";
 import test from "node:test";
 import { exporterConformance } from "../../test/conformance/exporter.ts";
 import { projectRoot } from "../../test/helpers/captures.ts";
+import { C_FLOWS, C_RX_PACKETS, CounterSnapshot } from "../../src/shm/counters.ts";
 import influx from "./index.ts";
 import { escapeTag, integerField, point, stringField } from "./line.ts";
+import { TenantSums } from "./rows.ts";
 import { SCHEMA } from "./schema.ts";
 import { Top } from "./top.ts";
 import { refusedPoints } from "./writer.ts";
@@ -58,6 +60,27 @@ test("the top of 100,000 keys is in it, never told too low, and too high by what
   for (const { key, bytes, error } of found) {
     assert.ok(bytes >= truth.get(key)! && bytes - error <= truth.get(key)!, key);
   }
+});
+
+test("a tenant has what its ports counted while they were its own", () => {
+  const snapshot = new CounterSnapshot(2);
+  const count = (rx: number, flows: number): void => {
+    snapshot.values[snapshot.values.length / 2 + C_RX_PACKETS] = rx;
+    snapshot.values[snapshot.values.length / 2 + C_FLOWS] = flows;
+  };
+  const port = { no: 1, name: "p", bridge: "b", ifIndex: 1, speed: 0, up: true };
+  const sums = new TenantSums();
+  const row = (tenant: string) => {
+    const { rx_packets, flows } = sums.row(tenant, [port], snapshot, 0);
+    return [rx_packets, flows];
+  };
+  count(1000, 5);
+  assert.deepEqual(row("acme"), [1000, 5]);
+  count(1010, 4);
+  assert.deepEqual(row("globex"), [10, 4], "its past stays with acme");
+  count(3, 1);
+  assert.deepEqual(row("globex"), [13, 1], "a port made anew begins at 0");
+  assert.deepEqual(row("acme"), [1000, 1], "and comes back without what it counted elsewhere");
 });
 
 test("README lists every measurement and field", () => {

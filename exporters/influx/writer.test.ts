@@ -8,8 +8,9 @@ import { join } from "node:path";
 import test from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
-import { CounterSnapshot } from "../../src/shm/counters.ts";
+import { C_RX_PACKETS, CounterSnapshot } from "../../src/shm/counters.ts";
 import { RecordLog } from "../../src/shm/log.ts";
+import type { PortInfo } from "../../src/telemetry/exporter.ts";
 import { Hub } from "../../src/telemetry/hub.ts";
 import influx from "./index.ts";
 
@@ -23,7 +24,11 @@ const LINE =
   /^[a-z_]+(,[a-z]+=(\\.|[^\\, =\n])+)* [a-z_]+=(-?\d+i|"(\\.|[^"\\])*")(,[a-z_]+=(-?\d+i|"(\\.|[^"\\])*"))* \d+$/u;
 
 /** A server, a hub in virtual time, and what the server got. `answer` is asked for each request. */
-async function bed(options: object, answer: (n: number, response: ServerResponse) => void) {
+async function bed(
+  options: object,
+  answer: (n: number, response: ServerResponse) => void,
+  ports: readonly PortInfo[] = [],
+) {
   const folder = mkdtempSync(join(tmpdir(), "weir-influx-"));
   const got: Got[] = [];
   const server = createServer((request, response) => {
@@ -42,7 +47,7 @@ async function bed(options: object, answer: (n: number, response: ServerResponse
   const hub = new Hub({
     state: { get: () => undefined, set: () => {} },
     port: () => undefined,
-    ports: () => [],
+    ports: () => ports,
     agentAddress: "192.0.2.1",
     stateDir: folder,
     log: () => {},
@@ -50,10 +55,12 @@ async function bed(options: object, answer: (n: number, response: ServerResponse
   });
   const parsed = influx.schema.parse({ url, interval: "1s", ...options, ...fileOptions(options, folder) });
   hub.addExporter({ name: "ts", type: "influx", collectors: [], bridges: [], options: parsed }, influx);
-  hub.addBridge({ name: "b", log: RecordLog.create(64), counters: () => new CounterSnapshot(1) });
+  const counters = new CounterSnapshot(2);
+  hub.addBridge({ name: "b", log: RecordLog.create(64), counters: () => counters });
   let uptimeMs = 0;
   return {
     hub,
+    counters,
     got,
     folder,
     view: () => hub.exporters()[0]!,
@@ -103,6 +110,24 @@ test("times are multiples of the interval", async () => {
   const { got, seconds, close } = await bed({ interval: "2s" }, end(204));
   await seconds(8);
   for (const line of got.flatMap(({ lines }) => lines)) assert.equal(Number(line.split(" ").at(-1)) % 2000, 0, line);
+  await close();
+});
+
+test("a port that changes its owner has no row of zeros among its counters: they would draw a spike", async () => {
+  const port = { no: 1, name: "p", bridge: "b", ifIndex: 1, speed: 0, up: true, owner: { tenant: "acme" } };
+  const { got, counters, seconds, close } = await bed({}, end(204), [port]);
+  counters.values[counters.values.length / 2 + C_RX_PACKETS] = 1000;
+  await seconds(3);
+  port.owner = { tenant: "globex" };
+  await seconds(3);
+  for (let n = 0; n < 50 && !got.some(({ lines }) => lines.join().includes("globex")); n++) await seconds(1);
+  const packets = (series: string): number[] =>
+    got
+      .flatMap(({ lines }) => lines.filter((line) => line.startsWith(series)))
+      .map((line) => Number(/rx_packets=(\d+)i/.exec(line)![1]));
+  assert.deepEqual(packets("weir_port,host=192.0.2.1,bridge=b,port=p,tenant=acme").slice(0, 2), [0, 1000]);
+  assert.deepEqual([...new Set(packets("weir_port,host=192.0.2.1,bridge=b,port=p,tenant=globex"))], [1000]);
+  assert.deepEqual([...new Set(packets("weir_tenant,host=192.0.2.1,bridge=b,tenant=globex"))], [0]);
   await close();
 });
 

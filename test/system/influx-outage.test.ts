@@ -84,7 +84,7 @@ test(
       await sum("rx_packets", "small"),
       own((port) => port.rxPackets),
     );
-    const lost = await server.query("SELECT last(points_lost) AS n FROM weir_influx WHERE exporter = 'small'");
+    const lost = await server.query("SELECT last(points_lost) AS n FROM weir_influx", "small");
     if (AWAY_MS >= LONG_MS) assert.ok(Number(lost[0]!.n) > 0, "a dashboard shows the loss");
   },
 );
