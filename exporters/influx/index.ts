@@ -34,6 +34,8 @@ import { Top } from "./top.ts";
 import { Writer, type Dialect } from "./writer.ts";
 
 const DAY_MS = 86_400_000;
+/** So long a process may take until its first row, on a host that is busy. */
+const START_MS = 10_000;
 
 const schema = z.strictObject({
   /** Where the server is; a path before its own is kept. */
@@ -279,7 +281,7 @@ class Influx implements Exporter {
       if (!this.begun.has(identity)) {
         this.begun.add(identity);
         const began = (fields as { since: number }).since;
-        if (!isFirst || now.unixMs - this.since(now) < 2 * interval)
+        if (!isFirst || now.unixMs - this.since(now) < Math.max(2 * interval, START_MS))
           writer.add(point(name, tags, zerosOf(fields), Math.max(began, ms - interval)), now.unixMs);
       }
     }
