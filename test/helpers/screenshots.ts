@@ -21,7 +21,7 @@ if (process.argv[1]?.endsWith("screenshots.js")) {
   const folder = process.argv[2] ?? "dist/screenshots";
   const wanted = process.argv.slice(3);
   mkdirSync(folder, { recursive: true });
-  const feed = await scriptedFeed({ past: 150, mirrored: true });
+  const feed = await scriptedFeed({ past: 100, mirrored: true });
   const browser = await openBrowser();
   for (const theme of ["dark", "light"] as const)
     for (const [size, [width, height]] of Object.entries(SIZES))
@@ -33,7 +33,7 @@ if (process.argv[1]?.endsWith("screenshots.js")) {
         await page.emulateMedia({ colorScheme: theme });
         await page.goto(`${feed.url}#${hash}`);
         await page.getByText("Forwarding").waitFor();
-        await page.waitForTimeout(600);
+        await page.waitForTimeout(2000);
         await page.screenshot({ path: join(folder, name) });
         await page.close();
         console.log(join(folder, name));

@@ -23,7 +23,7 @@ import { pause, startWeir, weirHome } from "../helpers/weir-process.ts";
 const LONG = process.env.WEIR_PAGE_LONG === "1";
 const NEW_PER_S = 50_000;
 const SHAPE = LONG
-  ? { frames: 1_300_000, idle: "21s", max: 1_310_720, recordS: 30, watchS: 300, framesPerS: 50, flows: 1_000_000 }
+  ? { frames: 1_800_000, idle: "32s", max: 1_900_000, recordS: 30, watchS: 300, framesPerS: 50, flows: 1_000_000 }
   : { frames: 200_000, idle: "3s", max: 262_144, recordS: 3, watchS: 4, framesPerS: 1, flows: 50_000 };
 const MOST_GROWTH = 3e6;
 /** Of the generator's acme-web1. */

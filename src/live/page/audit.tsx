@@ -4,32 +4,39 @@ import { ago, band95, bytes, count, short } from "./format.ts";
 import { Fact, Facts, Name } from "./parts.tsx";
 import { useLive, type Live, type SamplingJson } from "./store.ts";
 
+/** A number of a sum, and what it is made of. */
 const Term = ({
   name,
   n,
   strong = false,
-  notes = [],
+  note = "",
+  of = {},
 }: {
   name: string;
   n: number;
   strong?: boolean;
-  notes?: readonly string[];
+  note?: string;
+  of?: Readonly<Record<string, number>>;
 }) => (
-  <tr class={strong ? "sum" : ""}>
-    <th scope="row">{name}</th>
-    <td class="n">{count(n)}</td>
-    <td class="sub">
-      {notes.map((note) => (
-        <div key={note}>{note}</div>
-      ))}
-    </td>
-  </tr>
+  <>
+    <tr class={strong ? "sum" : ""}>
+      <th scope="row">{name}</th>
+      <td class="n">{count(n)}</td>
+      <td class="sub">{note}</td>
+    </tr>
+    {parted(of).map(([part, some]) => (
+      <tr key={part} class="part">
+        <th scope="row">{part}</th>
+        <td />
+        <td class="n">{count(some)}</td>
+      </tr>
+    ))}
+  </>
 );
-const items = (counts: Readonly<Record<string, number>>): string[] =>
+const parted = (counts: Readonly<Record<string, number>>): [string, number][] =>
   Object.entries(counts)
     .toSorted(([, a], [, b]) => b - a)
-    .flatMap(([name, n]) => (n > 0 ? [`${name} ${count(n)}`] : []));
-
+    .filter(([, n]) => n > 0);
 /** What does not add up, one sentence each, by how much; empty where all does. */
 export function failing(audit: AuditJson): string[] {
   const off = (sum: number, of: number): string =>
@@ -92,7 +99,7 @@ function Sum({ audit }: { audit: AuditJson }) {
         <tbody>
           <Term name="received by ports" n={audit.rx} strong />
           <Term name="forwarded" n={audit.forwarded} />
-          <Term name="refused" n={audit.dropped} notes={items(audit.drops)} />
+          <Term name="refused" n={audit.dropped} of={audit.drops} />
           <Term name="consumed" n={audit.consumed} />
           {audit.observed > 0 && <Term name="observed" n={audit.observed} />}
           {audit.pending > 0 && <Term name="waiting for a rule" n={audit.pending} />}
@@ -104,7 +111,7 @@ function Sum({ audit }: { audit: AuditJson }) {
         <tbody>
           <Term name="in records written" n={audit.inRecords} />
           <Term name="in the table, not yet in a record" n={audit.inTable} />
-          <Term name="unattributed" n={audit.unattributed} notes={items(audit.causes)} />
+          <Term name="unattributed" n={audit.unattributed} of={audit.causes} />
           {audit.pending > 0 && <Term name="waiting for a rule" n={audit.pending} />}
           <Verdict ok={audit.flowsOk} sum={inFlows(audit)} of={audit.rx} what="received" />
         </tbody>
@@ -117,7 +124,7 @@ function Sum({ audit }: { audit: AuditJson }) {
           <tbody>
             <Term name="packets sent" n={exporter.packets} />
             {Object.entries(exporter.notExportable).map(
-              ([why, n]) => n > 0 && <Term key={why} name={why} n={n} notes={["not in this format"]} />,
+              ([why, n]) => n > 0 && <Term key={why} name={why} n={n} note="not in this format" />,
             )}
             {exporter.pending > 0 && <Term name="not yet sent" n={exporter.pending} />}
             {exporter.lost > 0 && <Term name="overrun" n={exporter.lost} />}
@@ -199,7 +206,9 @@ export function Audit() {
 const bad = (state: string): boolean => !["sending", "idle", "starting"].includes(state);
 
 function Exporter({ exporter, nowMs }: { exporter: ExporterJson; nowMs: number }) {
-  const missing = items(exporter.notExportable).join(", ");
+  const missing = parted(exporter.notExportable)
+    .map(([why, n]) => `${why} ${count(n)}`)
+    .join(", ");
   return (
     <article class={bad(exporter.state) ? "session amber-edge" : "session"}>
       <p class="line">
