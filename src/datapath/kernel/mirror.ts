@@ -22,6 +22,7 @@ const TWO_32 = 4294967296;
 const NS = 1e9;
 const BURST_NS = L.GATE_BURST_MS * 1e6;
 const INSTRUCTION_WORDS = 2;
+const STALE_AT_ONCE = 4096;
 /** A record at most: bpf/mirror.h, COPY_LARGE. */
 const RECORD_BYTES = 66_048;
 
@@ -48,6 +49,9 @@ export class KernelMirrors {
     this.maps = maps;
     this.ring = maps.copies;
     this.copies = copySource(this.ring);
+    // An earlier process's sessions are not ours, nor are their copies.
+    maps.gates.fill(0);
+    while (this.ring.drain(() => {}, STALE_AT_ONCE) > 0);
     // Sessions of an earlier process ended with it.
     for (let bit = 0; bit < MAX_SESSIONS; bit++) writeU64(maps.gates, bit * L.GATE_WORDS + L.G_EPOCH, 0);
     this.ring.drain(() => {}, LEFT_COPIES);

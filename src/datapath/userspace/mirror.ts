@@ -133,7 +133,8 @@ export class Mirrors {
         sessions[base + M.M_SAMPLED_OUT]! += frame.packets;
         return false;
       }
-      gate.skip += at.sample;
+      // A super-packet that is taken counts for as many as it is.
+      gate.skip += at.sample * frame.packets;
     }
     if ((at.pps === 0 && at.bps === 0) || this.pays(gate, frame)) return true;
     sessions[base + M.M_RATE_DROPPED]! += frame.packets;

@@ -14,6 +14,7 @@
 #include "gate.h"
 #include "maps.h"
 #include "offload.h"
+#include "rules.h"
 
 /* Records of the ring come in sizes that the verifier knows beforehand. */
 #define COPY_SMALL 256
@@ -325,8 +326,10 @@ static long settle_one(__u32 n, struct weir_mirror *mirror)
 __noinline int mirror(struct __sk_buff *skb, const struct weir_frame *frame, __u32 block, __u32 outputs, __u32 reason)
 {
 	struct weir_mirror_work *work = get_work();
+	struct weir_settings *settings = get_settings();
 
-	if (!frame || !work)
+	/* Without the process nobody ends a session when its time is over. */
+	if (!frame || !work || !settings || is_away(settings))
 		return 0;
 	struct weir_mirror mirror = { .skb = skb, .frame = frame };
 	__u32 head = block_word(block, 0), count = head >> 24;
