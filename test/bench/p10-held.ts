@@ -150,19 +150,25 @@ async function holdOn(kind: Kind, rounds: number, result: Result): Promise<void>
   least("longest control-thread pause", "control, ms", "ms", 5, 2);
 }
 
-export async function held(rounds: number): Promise<Result> {
+/** `part`: "held" or "held-kernel". */
+async function heldBy(kind: Kind, part: string, rounds: number): Promise<Result> {
   const result: Result = {
-    part: "held",
-    title: "A million flows held",
+    part,
+    title: `A million flows held, ${kind} datapath`,
     unit: "",
     cells: [],
     ratios: [],
     notes: [
       "control: the longest that its event loop did not turn while frames of all flows go on, waiting for a processor included (measured within). an answer: the longest of many answers of the API's socket (healthz, every 2 ms), with the asker's own waiting.",
-      "resident holds the flow slots, which are the kernel's maps in the kernel datapath; beside it: maps that the process has not mapped.",
     ],
   };
-  await holdOn("userspace", rounds, result);
-  await holdOn("kernel", rounds, result);
+  if (kind === "kernel")
+    result.notes!.push(
+      "resident holds the flow slots, which are the kernel's maps; beside it: maps that the process has not mapped.",
+    );
+  await holdOn(kind, rounds, result);
   return result;
 }
+
+export const held = (rounds: number): Promise<Result> => heldBy("userspace", "held", rounds);
+export const heldByKernel = (rounds: number): Promise<Result> => heldBy("kernel", "held-kernel", rounds);

@@ -16,7 +16,7 @@ import { transfers } from "./p4-transfers.ts";
 import { telemetry } from "./p8-telemetry.ts";
 import { newFlows } from "./p9-storm.ts";
 import { plot } from "./plot.ts";
-import { held } from "./p10-held.ts";
+import { held, heldByKernel } from "./p10-held.ts";
 import { mirror } from "./p11-mirror.ts";
 import { engine } from "./p12-engine.ts";
 import { sampling } from "./p-sampling.ts";
@@ -37,6 +37,7 @@ const PARTS: readonly Part[] = [
   { name: "telemetry", run: telemetry, needs: ["gcc", "ip", "tc", "ping"] },
   { name: "storm", run: newFlows, needs: ["gcc", "ip", "tc", "ping"] },
   { name: "held", run: held, needs: ["gcc", "ip", "tc", "ping"] },
+  { name: "held-kernel", run: heldByKernel, needs: ["gcc", "ip", "tc", "ping"] },
   { name: "mirror", run: mirror, needs: ["gcc", "ip", "tc", "ping"] },
   { name: "engine", run: engine, needs: [] },
   { name: "sampling", run: sampling, needs: [] },
