@@ -88,7 +88,7 @@ export async function build({ ifStale = false, check = true } = {}) {
   rmSync(join(root, "dist"), { recursive: true, force: true });
   mkdirSync(join(root, "dist"), { recursive: true });
   writeRegistry();
-  writeSchemas();
+  await writeSchemas();
   buildPrograms();
   declareDecoder();
   const typed = run("node", ["node_modules/typescript/bin/tsc", "-p", "."]);

@@ -2,7 +2,6 @@
 // compiler itself reads them, so that the document at /api/v1/openapi.json cannot say anything else than the types do.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { API } from "typescript/unstable/sync";
 import { root } from "./setup.mjs";
 
 /** Every exported type of these files is a schema of its own. */
@@ -14,7 +13,9 @@ const ALIAS = 0x200000;
 const OPTIONAL = 0x1000000;
 const [ANY_OR_UNKNOWN, UNDEFINED, STRING, NUMBER, BOOLEAN] = [3, 4, 32, 64, 256];
 
-export function writeSchemas() {
+export async function writeSchemas() {
+  // Not above: on a fresh clone the compiler is not there yet when this file is read.
+  const { API } = await import("typescript/unstable/sync");
   const config = join(root, "dist", "schemas.tsconfig.json");
   const files = FILES.map((file) => join(root, file));
   writeFileSync(config, JSON.stringify({ extends: join(root, "tsconfig.json"), files, include: [] }));
