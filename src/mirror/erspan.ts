@@ -132,10 +132,6 @@ export class ErspanOutput implements CopyOutput {
       this.readMtu();
       inner = this.fit(captured);
       if (inner >= 0) error = this.transmit(socket, frame, inner, sequence);
-    } else if (error === ENOPROTOOPT || error === EPROTO || error === ECONNREFUSED) {
-      // An answer to an earlier packet. Who listens with a capture needs no GRE there.
-      this.lastError = `${this.address} answers that it takes no GRE; a capture there sees the copies`;
-      error = this.transmit(socket, frame, inner, sequence);
     }
     if (inner < 0) {
       this.failed++;
@@ -157,6 +153,8 @@ export class ErspanOutput implements CopyOutput {
   tick(nowMs: number): void {
     this.nowMs = nowMs;
     if (this.isClosed) return;
+    const answer = this.socket?.takeError() ?? 0;
+    if (answer !== 0) this.answered(answer);
     if (nowMs - this.mtuMs >= MTU_MS) this.readMtu();
     if (nowMs >= this.resolveMs) {
       const address = literal(this.config.remote);
@@ -164,6 +162,15 @@ export class ErspanOutput implements CopyOutput {
       else if (this.state === "failed") this.connect(address);
     }
     if (this.state === "failed" && this.socket !== undefined && nowMs - this.pausedMs >= SETTLED_MS) this.recover();
+  }
+
+  /** The network's answer to what was sent. */
+  private answered(error: number): void {
+    if (error === EMSGSIZE) this.readMtu();
+    else if (error === ENOPROTOOPT || error === EPROTO || error === ECONNREFUSED) {
+      if (this.state === "running")
+        this.lastError = `${this.address} answers that it takes no GRE; a capture there sees the copies`;
+    } else this.fail(this.reason(error));
   }
 
   async close(): Promise<void> {

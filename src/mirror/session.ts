@@ -94,6 +94,14 @@ export class Session {
   ): MirrorOutputJson[] {
     const sent = (at: number) => ({ sent: get(at), bytes: get(at + 1), failed: get(at + 2), queueDropped: 0 });
     const ended = this.state === "ended";
+    const outputJson = (one: CopyOutput): MirrorOutputJson => {
+      const { kind, target, lastError, sent: count, bytes, failed, queueDropped, truncated } = one;
+      const state = ended && one.state === "running" ? "ended" : one.state;
+      const more = { ...(lastError !== undefined && { lastError }), ...(truncated !== undefined && { truncated }) };
+      return { kind, target, state, sent: count, bytes, failed, queueDropped, ...more };
+    };
+    // Files and tunnels in the configuration's order, then readers.
+    const served = [...this.outputs];
     const found = this.options.config.outputs.flatMap((output, n): MirrorOutputJson[] => {
       const counter = M.M_OUTPUTS + n * M.OUTPUT_COUNTERS;
       if (output.type === "span") {
@@ -104,16 +112,11 @@ export class Session {
         const state = ended ? "ended" : "running";
         return [{ kind: "rspan", target: `VLAN ${output.vlan}`, state, ...sent(counter) }];
       }
-      if (output.type !== "stream" || this.hadReader) return [];
+      if (output.type !== "stream") return served.splice(0, 1).map(outputJson);
       const none = { sent: 0, bytes: 0, failed: 0, queueDropped: 0 };
-      return [{ kind: "stream", target: "nobody reads it yet", state: ended ? "ended" : "waiting", ...none }];
+      const state = ended ? "ended" : "waiting";
+      return this.hadReader ? [] : [{ kind: "stream", target: "nobody reads it yet", state, ...none }];
     });
-    for (const one of this.outputs) {
-      const { kind, target, lastError, sent: count, bytes, failed, queueDropped, truncated } = one;
-      const state = ended && one.state === "running" ? "ended" : one.state;
-      const more = { ...(lastError !== undefined && { lastError }), ...(truncated !== undefined && { truncated }) };
-      found.push({ kind, target, state, sent: count, bytes, failed, queueDropped, ...more });
-    }
-    return found;
+    return [...found, ...served.map(outputJson)];
   }
 }

@@ -19,6 +19,7 @@ import {
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_RAW,
+  takeSocketError,
 } from "./libc.ts";
 import { attachFilter, RECEIVE_NOTHING } from "./socket-filter.ts";
 
@@ -62,11 +63,10 @@ export interface IpSocket {
   readonly source: Uint8Array;
   /** Bytes after the IP header that the path takes in one piece, as the kernel knows now; 0: there is no route. */
   payloadMtu(): number;
-  /**
-   * Send the first `bytes` of `payload`. Returns 0, or the errno for which it was refused, which may be the network's answer
-   * to an earlier one; never waits.
-   */
+  /** Send the first `bytes` of `payload`. Returns 0, or the errno for which it was refused; never waits. */
   send(payload: Uint8Array, bytes: number): number;
+  /** What the network answered to something sent since the last call, an errno; 0: nothing. */
+  takeError(): number;
   close(): void;
 }
 
@@ -93,7 +93,7 @@ export function openIpSocket(options: IpSocketOptions): IpSocket {
     check(setOption(fd, level, ttlOption, ttl), "raw IP socket, TTL");
     check(setOption(fd, level, tosOption, tos), "raw IP socket, TOS");
     check(setOption(fd, level, discover, fragment ? PMTUDISC_DONT : PMTUDISC_DO), "raw IP socket, path MTU");
-    // A neighbour that does not answer, a route that is gone: `send` says so afterwards.
+    // A neighbour that does not answer, a route that is gone.
     check(setOption(fd, level, errorOption, 1), "raw IP socket, errors");
     setSendBuffer(fd, bufferBytes);
     if (source !== undefined) {
@@ -116,6 +116,7 @@ export function openIpSocket(options: IpSocketOptions): IpSocket {
       return mtu[0]! - (isV4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES);
     },
     send: (payload, bytes) => (c.send(fd, payload, bytes, MSG_DONTWAIT) < 0 ? errno() : 0),
+    takeError: () => takeSocketError(fd),
     close: () => void c.close(fd),
   };
 }

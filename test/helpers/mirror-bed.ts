@@ -83,6 +83,8 @@ export class KeptTunnels implements TunnelEnv {
   /** Bytes after the IP header; what `send` returns from now on. */
   mtu = 1480;
   error = 0;
+  /** What `takeError` says once. */
+  answer = 0;
   names = new Map<string, Uint8Array>();
 
   open(options: IpSocketOptions): IpSocket {
@@ -95,6 +97,11 @@ export class KeptTunnels implements TunnelEnv {
         if (bytes > this.mtu && !options.fragment) return EMSGSIZE;
         this.packets.push(payload.slice(0, bytes));
         return 0;
+      },
+      takeError: () => {
+        const { answer } = this;
+        this.answer = 0;
+        return answer;
       },
       close: () => {},
     };

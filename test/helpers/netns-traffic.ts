@@ -14,7 +14,7 @@ export function pings(from: Guest, to: string, ...more: string[]): boolean {
 
 /**
  * Send a file of random bytes over TCP from `from` to an `address` of `to` (undefined: this host); both ends' digests
- * must agree.
+ * must agree. Returns what was sent.
  */
 export async function sendFile(
   t: TestContext,
@@ -22,7 +22,7 @@ export async function sendFile(
   to: Guest | undefined,
   address: string,
   bytes: number,
-): Promise<void> {
+): Promise<Buffer> {
   const folder = mkdtempSync(join(tmpdir(), "weir-ports-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const [sent, got] = [join(folder, "sent"), join(folder, "got")];
@@ -37,6 +37,7 @@ export async function sendFile(
   clearTimeout(timer);
   const digest = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
   assert.equal(digest(got), digest(sent));
+  return readFileSync(sent);
 }
 
 /** iperf3 for `seconds` from `from` to `to`: the `end` of its JSON. */

@@ -9,14 +9,27 @@ import { PCAP_HEADER_BYTES, PCAP_RECORD_BYTES, pcapHeader, writePcapRecord } fro
 /** Each frame judged alone (nothing is put together from several), names are not resolved. */
 const ALONE = ["ip.defragment:FALSE", "ipv6.defragment:FALSE", "tcp.desegment_tcp_streams:FALSE"];
 
-/** First occurrence of each field, "" where a frame has none. `preferences` are `name:value`. */
-export function tsharkFields(path: string, fields: readonly string[], preferences: readonly string[] = []): string[][] {
+/**
+ * First occurrence of each field, "" where a frame has none. `preferences` are `name:value`; `filter`: only of frames that
+ * this display filter takes.
+ */
+export function tsharkFields(
+  path: string,
+  fields: readonly string[],
+  preferences: readonly string[] = [],
+  filter = "",
+): string[][] {
   const options = [...ALONE, ...preferences].flatMap((preference) => ["-o", preference]);
   const names = fields.flatMap((name) => ["-e", name]);
-  const done = spawnSync("tshark", ["-r", path, "-n", ...options, "-T", "fields", "-E", "occurrence=f", ...names], {
-    encoding: "utf8",
-    maxBuffer: 1 << 28,
-  });
+  const chosen = filter === "" ? [] : ["-Y", filter];
+  const done = spawnSync(
+    "tshark",
+    ["-r", path, "-n", ...options, ...chosen, "-T", "fields", "-E", "occurrence=f", ...names],
+    {
+      encoding: "utf8",
+      maxBuffer: 1 << 28,
+    },
+  );
   assert.equal(done.status, 0, done.stderr);
   if (done.stdout === "") return [];
   return done.stdout
