@@ -96,6 +96,7 @@ export class ErspanOutput implements CopyOutput {
   private resolveMs = 0;
   private pausedMs = 0;
   private isResolving = false;
+  private isBroken = false;
   private isClosed = false;
 
   /** Throws a SystemError where this process may not send raw IP; everything else is this output's own trouble. */
@@ -143,6 +144,8 @@ export class ErspanOutput implements CopyOutput {
     } else if (error === EAGAIN || error === ENOBUFS) this.queueDropped++;
     else {
       this.failed++;
+      // Its route or its own address is gone: another socket finds others.
+      this.isBroken = true;
       this.fail(this.reason(error));
     }
   }
@@ -159,7 +162,7 @@ export class ErspanOutput implements CopyOutput {
     if (nowMs >= this.resolveMs) {
       const address = literal(this.config.remote);
       if (address === undefined) void this.resolve();
-      else if (this.state === "failed") this.connect(address);
+      else this.connect(address);
     }
     if (this.state === "failed" && this.socket !== undefined && nowMs - this.pausedMs >= SETTLED_MS) this.recover();
   }
@@ -248,15 +251,16 @@ export class ErspanOutput implements CopyOutput {
     }
   }
 
-  /** A socket to this address; another where the one there is fails: its route or its own address may be gone. */
+  /** A socket to this address, where there is none that works. */
   private connect(address: string): void {
-    if (this.state === "running" && this.address === address) return;
+    if (this.socket !== undefined && this.address === address && !this.isBroken) return;
     try {
       const socket = this.tunnels.open(this.options(addressBytes(address)!));
       this.disconnect();
       this.remotes.add(address);
       this.socket = socket;
       this.address = address;
+      this.isBroken = false;
       this.resolveMs = this.nowMs + RESOLVE_MS;
       this.readMtu();
       this.recover();

@@ -235,6 +235,22 @@ export function runMirrorSuite({ name, create, available }: MirrorSuite): void {
     assert.equal(beds.json("s").sent, 1);
   });
 
+  check("a copy is as long as the sessions want it that send it there", async (beds) => {
+    await beds.harness.configure({ a: undefined, b: undefined, m1: undefined, m2: undefined });
+    const span = (port: string) => ({ outputs: [{ type: "span", port }] as const, select: { ports: ["a"] } });
+    beds.start("whole", span("m1"));
+    beds.start("short", { ...span("m2"), snaplen: 30 });
+    const stream = beds.start("shorter", { select: { ports: ["a"] }, snaplen: 20 });
+    const sent = frame(1, MAC(2));
+    const out = await beds.send("a", sent);
+    assert.equal(hex(out.get("m1")![0]), hex(sent));
+    assert.equal(hex(out.get("m2")![0]), hex(sent.slice(0, 30)));
+    assert.equal(hex(stream.frames[0]!.data), hex(sent.slice(0, 20)));
+    assert.equal(stream.frames[0]!.length, sent.length);
+    const { bytesBefore, bytesAfter } = beds.json("short");
+    assert.deepEqual([bytesBefore, bytesAfter], [sent.length, 30]);
+  });
+
   check("a filter in tcpdump's language sees through a tag", async (beds) => {
     await beds.harness.configure({ a: trunk(10), b: trunk(10) });
     const dns = beds.start("dns", { select: { all: true, filter: "udp port 53" } });

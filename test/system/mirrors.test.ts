@@ -195,7 +195,7 @@ function streamOf(path: string, from: Guest): Buffer {
 
 test("TCP with super-packets is whole in every output at once, and undisturbed", { timeout: 60_000 }, async (t) => {
   if (!needsRoot(t) || !needs(t, ...TOOLS)) return;
-  const [a, b, mon] = guests(t, 3, { net: 87 }) as [Guest, Guest, Guest];
+  const [a, b, mon, narrow] = guests(t, 4, { net: 87 }) as [Guest, Guest, Guest, Guest];
   // Room for ERSPAN around a whole frame.
   const [far] = guests(t, 1, { net: 88, mtu: 1600 }) as [Guest];
   sh("ip", "addr", "add", "10.88.0.100/24", "dev", far.device);
@@ -205,23 +205,33 @@ test("TCP with super-packets is whole in every output at once, and undisturbed",
     { type: "file", path: "tcp.pcapng" },
     { type: "erspan", erspanType: "III", remote: far.ip, session: 5 },
   ];
-  const cut = { name: "cut", select: { ports: ["b"], direction: "ingress" }, snaplen: 64 };
+  const select = { ports: ["a"], direction: "ingress" };
   home.write({
     bridges: [
       {
         name: "weir0",
         datapath: process.env.WEIR_TEST_DATAPATH ?? "userspace",
-        ports: [netdev("a", a, {}), netdev("b", b, {}), netdev("mon", mon, {})],
+        ports: [netdev("a", a, {}), netdev("b", b, {}), netdev("mon", mon, {}), netdev("narrow", narrow, {})],
         mirrors: [
-          { name: "gso", select: { ports: ["a"], direction: "ingress" }, outputs },
-          { ...cut, outputs: [{ type: "file", path: "cut.pcapng" }] },
+          { name: "gso", select, outputs },
+          {
+            name: "cut",
+            select,
+            snaplen: 64,
+            outputs: [
+              { type: "file", path: "cut.pcapng" },
+              { type: "span", port: "narrow" },
+            ],
+          },
         ],
       },
     ],
   });
   const weir = await startWeir(t, home);
-  const [spanFile, farFile] = [join(home.folder, "span.pcap"), join(home.folder, "far.pcap")];
-  const witnesses = [capture(t, mon, spanFile), capture(t, far, farFile)];
+  const [spanFile, farFile, narrowFile] = ["span", "far", "narrow"].map((name) =>
+    join(home.folder, `${name}.pcap`),
+  ) as [string, string, string];
+  const witnesses = [capture(t, mon, spanFile), capture(t, far, farFile), capture(t, narrow, narrowFile)];
   for (const witness of witnesses) await listens(witness);
   const bytes = 2_000_000;
   const sent = await sendFile(t, a, b, b.ip, bytes);
@@ -247,6 +257,18 @@ test("TCP with super-packets is whole in every output at once, and undisturbed",
     tsharkFields(file, ["tcp.checksum.status"], ["tcp.check_checksum:TRUE"], "tcp.checksum.status == 0").length,
     0,
   );
-  const cutLengths = tsharkFields(join(home.stateDir, "captures", "cut.pcapng"), ["frame.cap_len"]);
-  assert.ok(cutLengths.length > 0 && cutLengths.every(([length]) => Number(length) <= 64));
+  // With a snaplen, segments too.
+  const cut = tsharkFields(
+    join(home.stateDir, "captures", "cut.pcapng"),
+    ["frame.cap_len", "tcp.seq_raw"],
+    [],
+    "tcp.seq",
+  );
+  assert.ok(cut.length > bytes / 1500 && cut.every(([length]) => Number(length) <= 64));
+  const narrowed = tsharkFields(narrowFile, ["frame.len", "tcp.seq_raw"], [], "tcp.seq");
+  assert.deepEqual(
+    narrowed.map(([, sequence]) => sequence),
+    cut.map(([, sequence]) => sequence),
+  );
+  assert.ok(narrowed.every(([length]) => Number(length) <= 64));
 });

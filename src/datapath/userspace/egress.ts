@@ -81,6 +81,11 @@ export class Egress {
     return true;
   }
 
+  /** Nothing that was given to this port is read any more. */
+  flush(no: number): void {
+    this.ports[no]?.port.flush();
+  }
+
   /** One output. Returns 0 or a drop reason. */
   private output(no: number, operation: number, tci: number, tpid: number, frame: Frame, inTci: number): number {
     const entry = this.ports[no];

@@ -21,8 +21,9 @@ import { VNET_BYTES } from "../../ports/port.ts";
 import * as M from "../../shm/copies.ts";
 import type { FlowViews } from "../../shm/memory.ts";
 import type { MirrorGate } from "../datapath.ts";
+import { Cutter } from "./cut.ts";
 import type { Egress } from "./egress.ts";
-import type { Frame } from "./frame.ts";
+import { createFrame, type Frame } from "./frame.ts";
 
 /** What a ceiling lets through at once after a pause: 100 ms of it. */
 const BURST_NS = 100e6;
@@ -51,6 +52,8 @@ export class Mirrors {
   private readonly memory: FlowViews;
   private readonly egress: Egress;
   private readonly gates: Gate[];
+  private readonly cutter = new Cutter();
+  private readonly piece = createFrame();
 
   constructor(memory: FlowViews, egress: Egress) {
     this.memory = memory;
@@ -87,14 +90,10 @@ export class Mirrors {
     for (let n = 0; n < copies; n++)
       if (actions[from + n * ACTION_COPY_WORDS]! >>> 24 !== other) asked |= actions[from + n * ACTION_COPY_WORDS + 2]!;
     let admitted = 0;
-    let snaplen = 0;
     for (let left = asked; left !== 0;) {
       const bit = 31 - Math.clz32(left & -left);
       left &= left - 1;
-      if (!this.admits(this.gates[bit]!, frame)) continue;
-      admitted |= 1 << bit;
-      const { snaplen: most } = this.gates[bit]!.at;
-      snaplen = Math.max(snaplen, most === 0 ? ALL_BYTES : most);
+      if (this.admits(this.gates[bit]!, frame)) admitted |= 1 << bit;
     }
     if (admitted === 0) return;
     let sent = 0;
@@ -105,6 +104,7 @@ export class Mirrors {
       if (sessions === 0) continue;
       const kind = target >>> 24;
       if (kind === other) continue;
+      const snaplen = this.snaplen(sessions);
       const isSent =
         kind === COPY_IN || kind === COPY_OUT
           ? this.keep(kind, target, actions[at + 1]!, sessions, frame, reason, snaplen)
@@ -112,6 +112,17 @@ export class Mirrors {
       if (isSent) sent |= sessions;
     }
     this.count(sent, frame);
+  }
+
+  /** What the session that wants most of a frame wants. */
+  private snaplen(sessions: number): number {
+    let most = 0;
+    for (let left = sessions; left !== 0; left &= left - 1) {
+      const { snaplen } = this.gates[31 - Math.clz32(left & -left)]!.at;
+      if (snaplen === 0) return ALL_BYTES;
+      if (snaplen > most) most = snaplen;
+    }
+    return most;
   }
 
   private admits(gate: Gate, frame: Frame): boolean {
@@ -155,7 +166,7 @@ export class Mirrors {
     return true;
   }
 
-  /** SPAN and RSPAN. A super-packet goes as it is; only single frames are cut. */
+  /** SPAN and RSPAN. A super-packet goes as it is unless it is to be cut. */
   private send(
     kind: number,
     target: number,
@@ -164,15 +175,20 @@ export class Mirrors {
     frame: Frame,
     snaplen: number,
   ): boolean {
-    const { captured, length } = frame;
-    if (snaplen < captured && isFinished(frame)) {
-      frame.captured = snaplen;
-      frame.length = snaplen;
+    const { captured, length, gsoSize, gsoHeaders } = frame;
+    let bytes = frame.wireBytes;
+    let isSent: boolean;
+    if (snaplen >= (gsoSize === 0 ? captured : Math.min(captured, gsoHeaders + gsoSize)))
+      isSent = this.copy(target, operand, frame);
+    else if (isFinished(frame)) {
+      frame.captured = frame.length = bytes = snaplen;
+      isSent = this.copy(target, operand, frame);
+      frame.captured = captured;
+      frame.length = length;
+    } else {
+      bytes = this.sendPieces(target, operand, frame, snaplen);
+      isSent = bytes > 0;
     }
-    const isSent = this.egress.copy(target & 0xffff, (target >>> 16) & 0xff, operand & 0xffff, operand >>> 16, frame);
-    const bytes = frame.captured === captured ? frame.wireBytes : frame.captured;
-    frame.captured = captured;
-    frame.length = length;
     const { sessions: counters } = this.memory;
     // An RSPAN copy's operand says its VLAN whatever becomes of the tag.
     const output = (kind << 24) | (kind === COPY_SPAN ? target & 0xffff : operand & VID);
@@ -191,6 +207,26 @@ export class Mirrors {
       }
     }
     return isSent;
+  }
+
+  private copy(target: number, operand: number, frame: Frame): boolean {
+    return this.egress.copy(target & 0xffff, (target >>> 16) & 0xff, operand & 0xffff, operand >>> 16, frame);
+  }
+
+  /** Returns the bytes that went out. */
+  private sendPieces(target: number, operand: number, frame: Frame, snaplen: number): number {
+    const { cutter, piece } = this;
+    const pieces = cutter.cut(frame, snaplen);
+    let bytes = 0;
+    piece.bytes = cutter.bytes;
+    for (let n = 0; n < pieces; n++) {
+      piece.offset = cutter.offsets[n]!;
+      piece.captured = piece.length = cutter.lengths[n]!;
+      if (this.copy(target, operand, piece)) bytes += piece.length;
+    }
+    // The next frame that is cut takes the same memory.
+    this.egress.flush(target & 0xffff);
+    return bytes;
   }
 
   /** Into the ring, for the control thread. */
