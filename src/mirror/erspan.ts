@@ -160,6 +160,7 @@ export class ErspanOutput implements CopyOutput {
     if (answer !== 0) this.answered(answer);
     if (nowMs - this.mtuMs >= MTU_MS) this.readMtu();
     if (nowMs >= this.resolveMs) {
+      this.resolveMs = nowMs + RETRY_MS;
       const address = literal(this.config.remote);
       if (address === undefined) void this.resolve();
       else this.connect(address);
@@ -172,7 +173,7 @@ export class ErspanOutput implements CopyOutput {
     if (error === EMSGSIZE) this.readMtu();
     else if (error === ENOPROTOOPT || error === EPROTO || error === ECONNREFUSED) {
       if (this.state === "running")
-        this.lastError = `${this.address} answers that it takes no GRE; a capture there sees the copies`;
+        this.lastError ??= `${this.address} answers that it takes no GRE; a capture there sees the copies`;
     } else this.fail(this.reason(error));
   }
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { access, frame, hex, MAC, runMirrorSuite, trunk } from "../../test/conformance/mirror.ts";
 import { LocalBed } from "../../test/helpers/local-bed.ts";
-import { localHarness, MirrorBed } from "../../test/helpers/mirror-bed.ts";
+import { erspan, localHarness, MirrorBed } from "../../test/helpers/mirror-bed.ts";
 
 runMirrorSuite({ name: "userspace", create: async () => localHarness() });
 
@@ -11,9 +11,12 @@ test("limits: snaplen, 1 in N, a ceiling, packets", async (t) => {
   const bed = new LocalBed();
   const beds = new MirrorBed(localHarness(bed));
   t.after(() => beds.close());
-  await bed.configure({ a: undefined, b: undefined });
+  await bed.configure({ a: undefined, b: undefined, mon: undefined });
   const cut = beds.start("cut", { snaplen: 20, select: { ports: ["a"] } });
   beds.start("tenth", { sample: 10, select: { ports: ["a"] } });
+  const slowly = { limit: { pps: 1000, bps: 0, durationMs: 0, packets: 0 }, select: { ports: ["a"] } };
+  beds.start("slow span", { ...slowly, outputs: [{ type: "span", port: "mon" }] });
+  beds.start("slow erspan", { ...slowly, outputs: [erspan()] });
   beds.start("slow", { limit: { pps: 1000, bps: 0, durationMs: 0, packets: 0 }, select: { ports: ["a"] } });
   beds.start("five", { limit: { pps: 0, bps: 0, durationMs: 0, packets: 5 }, select: { ports: ["a"] } });
   // 20,000 frames a second for 3 s.
@@ -33,9 +36,13 @@ test("limits: snaplen, 1 in N, a ceiling, packets", async (t) => {
   );
   const tenth = beds.json("tenth");
   assert.deepEqual([tenth.sent, tenth.sampledOut], [6000, 54_000]);
-  const slow = beds.json("slow");
-  assert.ok(Math.abs(slow.sent - 3000) <= 150, `${slow.sent} in 3 s`);
-  assert.equal(slow.sent + slow.rateDropped, 60_000);
+  for (const name of ["slow", "slow span", "slow erspan"]) {
+    const slow = beds.json(name);
+    assert.ok(Math.abs(slow.sent - 3000) <= 150, `${name}: ${slow.sent} in 3 s`);
+    assert.equal(slow.sent + slow.rateDropped, 60_000);
+    if (name !== "slow") assert.equal(slow.outputs[0]!.sent, slow.sent, name);
+  }
+  assert.equal(beds.tunnels.packets.length, beds.json("slow erspan").sent);
   const five = beds.json("five");
   assert.deepEqual([five.sent, five.state, five.message], [5, "ended", "5 packets were copied"]);
 });

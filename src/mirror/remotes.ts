@@ -8,10 +8,10 @@ import { readU32 } from "../wire/bytes.ts";
 /** A filter of more addresses than this would cost more than it is worth: then no ERSPAN is copied at all. */
 const MAX_NAMED = 32;
 
-// GRE's protocol stands behind an IP header without options, as ours have; later fragments have none and are taken for it.
+// In this language "and" and "or" bind alike. GRE's protocol stands behind an IP header without options, as ours have; later fragments have none and are taken for it.
 const OVER_IPV4 = "ip proto 47 and (ip[6:2] & 0x1fff != 0 or ip[22:2] = 0x88be or ip[22:2] = 0x22eb)";
 const OVER_IPV6 =
-  "ip6 and (ip6[6] = 47 and (ip6[42:2] = 0x88be or ip6[42:2] = 0x22eb) or ip6[6] = 44 and ip6[40] = 47)";
+  "ip6 and ((ip6[6] = 47 and (ip6[42:2] = 0x88be or ip6[42:2] = 0x22eb)) or (ip6[6] = 44 and ip6[40] = 47))";
 
 // Errors quote the packet: its protocol and where it went.
 const ERROR_V4 = "icmp and (icmp[0] = 3 or icmp[0] = 11 or icmp[0] = 12) and icmp[17] = 47";

@@ -120,6 +120,7 @@ export function check(result: number, what: string): number {
 export const EPERM = 1;
 export const EAGAIN = 11;
 export const ENODEV = 19;
+export const EINVAL = 22;
 export const EPROTO = 71;
 export const EMSGSIZE = 90;
 export const ENOPROTOOPT = 92;

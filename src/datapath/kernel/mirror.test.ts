@@ -14,6 +14,7 @@ after(() => bed?.close());
 runMirrorSuite({
   name: "kernel",
   available: kernelAvailable,
+  cutsSpan: false,
   async create(): Promise<MirrorHarness> {
     bed ??= new KernelBed(MOST_PORTS);
     const { bridge, datapath } = bed;
