@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { openBrowser } from "./browser.ts";
 import { scriptedFeed } from "./scripted-feed.ts";
 
-const SIZES = { desktop: [1440, 900], narrow: [360, 780], "4k": [3840, 2160] } as const;
+const SIZES = { desktop: [1360, 850], narrow: [360, 780], "4k": [3840, 2160] } as const;
 export const VIEWS: Record<string, string> = {
   river: "",
   port: "open=port:weir0/acme-web1",

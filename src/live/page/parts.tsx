@@ -43,17 +43,21 @@ export function Spark({ from, series, down = false }: { from: History; series: s
     const style = getComputedStyle(canvas);
     const values = from.get(series);
     const end = from.times.at(-1) ?? 0;
-    const first = from.times.findIndex((t) => t >= end - live.windowS);
-    const most = Math.max(1, ...values.slice(Math.max(0, first)));
+    const times = from.times.slice(from.times.length - values.length);
+    const first = Math.max(
+      0,
+      times.findIndex((t) => t >= end - live.windowS),
+    );
+    const most = Math.max(1, ...values.slice(first));
     const x = (t: number): number => w - ((end - t) / live.windowS) * w;
     const y = (v: number): number => (down ? 1 + (v / most) * (h - 2) : h - 1 - (v / most) * (h - 2));
     g.beginPath();
-    for (let i = Math.max(0, first); i < values.length; i++) g.lineTo(x(from.times[i]!), y(values[i]!));
+    for (let i = first; i < values.length; i++) g.lineTo(x(times[i]!), y(values[i]!));
     g.strokeStyle = style.color;
     g.lineWidth = 1.25;
     g.stroke();
     g.lineTo(w, y(0));
-    g.lineTo(x(from.times[Math.max(0, first)] ?? end), y(0));
+    g.lineTo(x(times[first] ?? end), y(0));
     g.globalAlpha = 0.16;
     g.fillStyle = style.color;
     g.fill();

@@ -27,7 +27,7 @@ export function bands(): Band[] {
   const rest = new Set<string>();
   for (const { tenant = "" } of live.tenants) {
     const index = hueIndex(tenant);
-    const values = history.get(`tenant ${tenant}`);
+    const values = padded(`tenant ${tenant}`);
     if (index >= 0) named.push({ name: tenant, index, values });
     else {
       rest.add(tenant);
@@ -120,7 +120,7 @@ export function marksOf(plot: uPlot, isUpper: boolean): { top: number; text: str
 export function below(width: number, height: number, expected: boolean): uPlot.Options {
   const hatch = (u: uPlot): CanvasPattern | string =>
     u.ctx.createPattern(tile(1, css("--amber")), "repeat") ?? css("--amber");
-  const bars = uPlot.paths.bars!({ size: [0.9, 6], align: 1 });
+  const bars = uPlot.paths.bars!({ size: [0.9, 6, 4], align: 1 });
   return options(width, height, {
     padding: [0, 0, 0, 0],
     scales: {
@@ -162,7 +162,8 @@ export function below(width: number, height: number, expected: boolean): uPlot.O
 /** A series as long as the times. */
 export const padded = (key: string): number[] => {
   const values = history.get(key);
-  return history.times.map((_, i) => values[i] ?? 0);
+  const missing = history.times.length - values.length;
+  return history.times.map((_, i) => values[i - missing] ?? 0);
 };
 
 export function stacked(list: readonly Band[]): uPlot.AlignedData {

@@ -5,7 +5,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { bits, clock, pps, short, term } from "./format.ts";
 import { Swatch } from "./parts.tsx";
-import { NOBODY, bands, type Band } from "./river-charts.ts";
+import { NOBODY, bands, padded, type Band } from "./river-charts.ts";
 import { slide, type Slide } from "./river-slide.ts";
 import { WINDOWS, changed, history, live, ruler, useLive } from "./store.ts";
 import { go, usePlace } from "./url.ts";
@@ -36,7 +36,7 @@ function Ruler({ chart, width }: { chart: Slide | undefined; width: number }) {
   const left = chart.placeOf(at);
   if (left < 0 || left > width) return null;
   const isRight = left > width * 0.6;
-  const value = (key: string): number => history.get(key)[index] ?? 0;
+  const value = (key: string): number => padded(key)[index] ?? 0;
   const list = bands();
   return (
     <div class="ruler" aria-hidden="true" style={{ left }}>

@@ -96,18 +96,18 @@ export class History {
       let one = this.series.get(key);
       if (one === undefined) this.series.set(key, (one = { row: [], silent: 0 }));
       one.silent = 0;
-      while (one.row.length < this.times.length - 1) one.row.push(0);
       one.row.push(value);
     }
     const extra = Math.max(0, this.times.length - this.keep);
     if (extra > 0) this.times.splice(0, extra);
     for (const [key, { row, silent }] of this.series) {
       if (silent >= this.forget) this.series.delete(key);
-      while (row.length < this.times.length + extra) row.push(0);
-      if (extra > 0) row.splice(0, extra);
+      if (silent > 0) row.push(0);
+      if (row.length > this.times.length) row.splice(0, row.length - this.times.length);
     }
   }
 
+  /** From the moment it was first told of to the newest: as long as the times, or shorter at the front. */
   get(key: string): number[] {
     return this.series.get(key)?.row ?? [];
   }
