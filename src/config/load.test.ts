@@ -264,6 +264,9 @@ test("a mirror selects something and sends it somewhere", async () => {
     [`select: { all: true }, outputs: []`, /outputs.*somewhere to go/],
     [`select: { all: true }, ${out}, limit: { rate: 10 }`, /limit\.rate.*10pps/],
     [`select: { all: true }, outputs: [{ type: rspan, vlan: 5000 }]`, /vlan.*5000 is not a VLAN id/],
+    [`select: { all: true }, outputs: [{ type: erspan, remote: "h:1" }]`, /remote.*without a port: GRE has none/],
+    [`select: { all: true }, outputs: [{ type: erspan, remote: h, hardware: 3 }]`, /write erspanType: III/],
+    [`select: { all: true }, outputs: [{ type: erspan, remote: h, session: 1024 }]`, /session/],
   ] as const)
     assert.match((await problems(bridge(mirror))).join("\n"), message, mirror);
 });
