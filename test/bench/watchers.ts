@@ -3,6 +3,7 @@
  * and answer when each has been told something; told "off" they leave and answer how many messages all of them got.
  */
 import { setPriority } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
 
 const [socket, count] = process.argv.slice(2);
@@ -16,9 +17,19 @@ setPriority(19);
 let clients: WebSocket[] = [];
 let messages = 0;
 
+/** Those that left are still counted for a moment: who finds no place comes again. */
 async function come(no: number): Promise<void> {
+  for (let tries = 0; ; tries++)
+    try {
+      return await connect(no);
+    } catch (error) {
+      if (tries === 50) throw error;
+      await sleep(100);
+    }
+}
+
+async function connect(no: number): Promise<void> {
   const client = new WebSocket(`ws+unix:${socket}:/live`, { perMessageDeflate: false });
-  clients.push(client);
   await new Promise<void>((resolve, reject) => {
     client.on("open", () => {
       const where = no % WISHES === 0 ? {} : { where: `dstPort>${no % WISHES}` };
@@ -30,6 +41,7 @@ async function come(no: number): Promise<void> {
     });
     client.on("error", reject);
   });
+  clients.push(client);
 }
 
 process.on("message", (order) => {
