@@ -32,12 +32,11 @@ export async function watched(): Promise<Result> {
   try {
     const { lane, socket } = await weirServer(bed, "watched");
     clients = fork(join(projectRoot, "dist/js/test/bench/watchers.js"), [socket, String(CLIENTS)]);
+    const ended = once(clients, "exit").then(() => Promise.reject(new Error("the clients' process ended")));
+    ended.catch(() => {});
     const tell = async (order: "on" | "off"): Promise<unknown> => {
       clients!.send(order);
-      const [answer] = (await Promise.race([
-        once(clients!, "message"),
-        once(clients!, "exit").then(() => Promise.reject(new Error("the clients' process ended"))),
-      ])) as [unknown];
+      const [answer] = (await Promise.race([once(clients!, "message"), ended])) as [unknown];
       return answer;
     };
     const rate = async (isWatched: boolean): Promise<number> => {
