@@ -1,9 +1,17 @@
 /** The mirror suite (test/conformance/mirror.ts) on the userspace datapath, and what needs its virtual time. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import ipfix from "../../exporters/ipfix/index.ts";
+import netflowV5 from "../../exporters/netflow-v5/index.ts";
+import netflowV9 from "../../exporters/netflow-v9/index.ts";
+import sflow from "../../exporters/sflow/index.ts";
 import { access, frame, hex, MAC, runMirrorSuite, trunk } from "../../test/conformance/mirror.ts";
 import { LocalBed } from "../../test/helpers/local-bed.ts";
 import { erspan, localHarness, MirrorBed } from "../../test/helpers/mirror-bed.ts";
+import { sampleBench } from "../../test/helpers/samples.ts";
+import { RecordBatch } from "../shm/log.ts";
+import { readSample } from "../shm/samples.ts";
+import type { PortInfo } from "../telemetry/exporter.ts";
 
 runMirrorSuite({ name: "userspace", create: async () => localHarness() });
 
@@ -47,16 +55,29 @@ test("limits: snaplen, 1 in N, a ceiling, packets", async (t) => {
   assert.deepEqual([five.sent, five.state, five.message], [5, "ended", "5 packets were copied"]);
 });
 
-test("with every kind of mirror on, counters, flows and samples are what they are without", async () => {
-  const run = async (mirrors: boolean): Promise<unknown> => {
+/** Every protocol that tells flows or samples, with collectors that keep what they get. */
+function openExporters(ports: () => readonly PortInfo[]) {
+  const types = { "netflow-v5": netflowV5, "netflow-v9": netflowV9, ipfix, sflow };
+  return Object.entries(types).map(([name, type]) => ({ name, ...sampleBench(type, {}, { ports }) }));
+}
+
+test("with every kind of mirror on, counters, flows, samples and what exporters send are what they are without", async () => {
+  const run = async (mirrors: boolean) => {
     const bed = new LocalBed({ bridge: { sampling: { rate: 4, header: 64 } } });
     const beds = new MirrorBed(localHarness(bed));
     await bed.configure({ a: access(10), b: access(10), t: trunk(10, 500), mon: access(77), far: trunk(500) });
     if (mirrors) {
-      beds.start("s", { outputs: [{ type: "span", port: "mon" }], select: { all: true } });
-      beds.start("r", { outputs: [{ type: "rspan", vlan: 500, stacked: true }], select: { all: true } });
-      beds.start("c", { select: { all: true } });
+      const select = { all: true };
+      beds.start("s", { outputs: [{ type: "span", port: "mon" }], select });
+      beds.start("r", { outputs: [{ type: "rspan", vlan: 500, stacked: true }], select });
+      beds.start("t", { outputs: [erspan(), erspan({ erspanType: "III", session: 8 })], select });
+      beds.start("c", { select });
     }
+    const ports = [...bed.bridge.ports()].map(({ no, name }, n) => {
+      return { no, name, bridge: "weir0", ifIndex: 20_001 + n, speed: 0, up: true, mac: `52:54:00:00:00:0${n}` };
+    });
+    const exporters = openExporters(() => ports);
+    const moment = () => ({ uptimeMs: bed.nowNs / 1e6, unixMs: bed.nowNs / 1e6 });
     const samples: string[] = [];
     for (let n = 0; n < 400; n++) {
       bed.nowNs += 1e6;
@@ -69,19 +90,29 @@ test("with every kind of mirror on, counters, flows and samples are what they ar
       const { samples: ring } = bed.datapath;
       for (let at = ring.peek(); at >= 0; at = ring.peek()) {
         samples.push(hex(ring.u8.slice(at, at + ring.peekLength)));
+        for (const { exporter } of exporters) exporter.samples?.([readSample(ring, at)], "weir0", moment());
         ring.release();
       }
     }
     const counters = [...bed.bridge.ports()].map(({ no }) =>
       Array.from({ length: 64 }, (_, counter) => bed.bridge.counters().get(no, counter)),
     );
+    const copies = beds.tunnels.packets.length;
     await beds.close();
     await bed.bridge.stop();
     const { log } = bed;
-    assert.ok(new Uint8Array(log.buffer as ArrayBuffer).some((byte) => byte !== 0));
-    return { samples, counters, records: hex(new Uint8Array(log.buffer as ArrayBuffer)) };
+    for (const { exporter } of exporters) {
+      exporter.counters?.(bed.bridge.counters(), "weir0", moment());
+      exporter.records?.(new RecordBatch(log, 0, log.head), "weir0", moment());
+      exporter.tick(moment());
+      exporter.flush(moment());
+    }
+    const sent = Object.fromEntries(exporters.map(({ name, sender }) => [name, sender.sent.map(hex)]));
+    return { copies, told: { samples, counters, sent, records: hex(new Uint8Array(log.buffer as ArrayBuffer)) } };
   };
-  const without = (await run(false)) as { samples: string[] };
-  assert.ok(without.samples.length > 100);
-  assert.deepEqual(await run(true), without);
+  const [without, mirrored] = [await run(false), await run(true)];
+  assert.ok(without.told.samples.length > 100 && without.told.records.includes("1"));
+  for (const [name, datagrams] of Object.entries(without.told.sent)) assert.ok(datagrams.length > 0, name);
+  assert.deepEqual([without.copies, mirrored.copies > 500], [0, true]);
+  assert.deepEqual(mirrored.told, without.told);
 });
