@@ -104,8 +104,7 @@ export class RecordWriter {
       return;
     }
     if (flags & TCP_FIN_RST) Atomics.or(i32, at + SLOT_TCP_FLAGS, FLAG_ENDED | 0);
-    const last = readCounter(i32, at + SLOT_LAST);
-    this.append(slot, first, last, flags & TCP_FLAGS, endReason);
+    const last = this.append(slot, first, readCounter(i32, at + SLOT_LAST), flags & TCP_FLAGS, endReason);
     writeCounter(slots.u32, at + SLOT_RECORDED, last);
   }
 
@@ -145,17 +144,21 @@ export class RecordWriter {
     return (ns - this.boot.ns) / 1e6;
   }
 
-  private append(slot: number, firstNs: number, lastNs: number, flags: number, endReason: number): void {
+  /** Returns the end of the record's interval, ns. */
+  private append(slot: number, firstNs: number, lastNs: number, flags: number, endReason: number): number {
     const { slots, ledger, log, outcomes } = this.source;
     const { u32 } = slots;
     const at = slot * SLOT_WORDS;
     const record = log.next(this.cursor);
     const { f64, u32: words, f, w } = record;
-    // Frames that came while the last record was made are in it and may have set this `first`.
-    const first = Math.min(Math.max(firstNs, plainCounter(u32, at + SLOT_RECORDED)), lastNs);
+    // Frames that came while the last record was made are in it and may have set this `first`. Of two processors, one may
+    // have looked at its clock before the other and written after it: then `last` goes back, too.
+    const recordedNs = plainCounter(u32, at + SLOT_RECORDED);
+    const last = Math.max(lastNs, recordedNs);
+    const first = Math.min(Math.max(firstNs, recordedNs), last);
     f64[f + REC_BOOT_MS] = this.boot.unixMs;
     f64[f + REC_FIRST_MS] = this.uptimeMs(first);
-    f64[f + REC_LAST_MS] = this.uptimeMs(lastNs);
+    f64[f + REC_LAST_MS] = this.uptimeMs(last);
     for (let n = 0; n < COUNTS; n++) {
       f64[f + REC_PACKETS + n] = this.delta[n]!;
       f64[f + REC_TOTALS + n] = this.totals[n]!;
@@ -172,6 +175,7 @@ export class RecordWriter {
     log.publish();
     for (let n = 0; n < COUNTS; n++) ledger[slot * COUNTS + n] = this.totals[n]!;
     this.recorded.add(port, this.delta);
+    return last;
   }
 
   /** What became of the frames: the rule's decision, but dropped where every frame of the interval was refused. */

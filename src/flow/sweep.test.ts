@@ -48,6 +48,24 @@ test("active timeout: adjoining intervals do not overlap, each with its own firs
   );
 });
 
+test("a processor that looked at its clock long before it wrote makes no record overlap the one before", () => {
+  const bed = flowBench({});
+  const slot = bed.frame(keyOf(1, 7), 1 * SECOND);
+  bed.sweepLive(1 * SECOND);
+  bed.hitSlot(slot, 4 * SECOND);
+  // Every block with flows is looked at now.
+  bed.sweeper.setTimeouts({ activeNs: SECOND, idleNs: 15 * SECOND, tcpEndNs: 2 * SECOND });
+  bed.sweepLive(4.5 * SECOND);
+  bed.hitSlot(slot, 3.5 * SECOND);
+  bed.sweeper.endAll(5 * SECOND);
+  bed.sweepLive(5 * SECOND);
+  const times = bed.records().map(({ firstMs, lastMs, packets }) => [firstMs, lastMs, packets]);
+  assert.deepEqual(times, [
+    [1000, 4000, 2],
+    [4000, 4000, 1],
+  ]);
+});
+
 test("FIN, then tcpEndTimeout of silence; data behind the FIN of an earlier interval still ends so", () => {
   const bed = flowBench({ exact: true, activeNs: 3 * SECOND });
   bed.frame(keyOf(1, 7), 1 * SECOND, { tcpFlags: 0x11 });
