@@ -20,7 +20,6 @@ import {
 import { END_FORCED } from "../flow/disposition.ts";
 import { Outcomes } from "../flow/outcomes.ts";
 import type { Boot } from "../flow/record.ts";
-import type { SweepTimeouts } from "../flow/idle.ts";
 import { SLICE, Sweeper } from "../flow/sweep.ts";
 import { MacTable, type MacEntry, type MacStats } from "../pipeline/mac-table.ts";
 import { awayFloods } from "../pipeline/away.ts";
@@ -32,6 +31,7 @@ import type { RecordLog } from "../shm/log.ts";
 import type { PortInfo } from "../telemetry/exporter.ts";
 import { AdaptiveSampling } from "./adaptive.ts";
 import { audit, auditInSlices, type Audit, type AuditSource } from "./audit.ts";
+import { limits, restNs, timeouts } from "./flow-limits.ts";
 import { MacMoves } from "./moves.ts";
 import { portInfo, snapshotPort, type PortEntry } from "./port-book.ts";
 import { isOtherAttachment, PortKeeper, type PortFailure } from "./port-keeper.ts";
@@ -65,8 +65,6 @@ export interface BridgeOptions {
 const MISSES_AT_ONCE = 256;
 const BATCHES_A_TICK = 4;
 const SECOND = 1e9;
-/** A rule outlives its last use, and its index the rule, by the idle timeout and this. */
-const REST_NS = 10 * SECOND;
 const STOP_NS = 10 * SECOND;
 const LEAVE_AT_ONCE = 4096;
 /** Ways of arrival (port and tag) that are flooded while nobody answers. */
@@ -454,16 +452,8 @@ export class Bridge {
   }
 
   private tellMoves(nowNs: number): void {
-    const told = this.moves.take(nowNs);
-    if (told === undefined) return;
     const nameOf = (no: number): string => this.keeper.book.at(no)?.name ?? `#${no}`;
-    for (const { mac, vlan, from, to, count } of told.moves) {
-      const where = vlan === 0 ? "" : ` in VLAN ${vlan}`;
-      const often = count === 1 ? "" : `, ${count} times`;
-      const fields = { mac, vlan, from: nameOf(from), to: nameOf(to), count };
-      this.event("mac", `${mac} moved from ${nameOf(from)} to ${nameOf(to)}${where}${often}`, nameOf(to), fields);
-    }
-    if (told.others > 0) this.event("mac", `${told.others} moves of other stations`, undefined, { count: told.others });
+    for (const { message, port, fields } of this.moves.take(nowNs, nameOf)) this.event("mac", message, port, fields);
   }
 
   private event(kind: BridgeEvent["kind"], message: string, port?: string, fields?: BridgeEvent["fields"]): void {
@@ -475,20 +465,4 @@ export class Bridge {
       ...(fields && { fields }),
     });
   }
-}
-
-function timeouts(flows: FlowsConfig): SweepTimeouts {
-  return {
-    activeNs: flows.activeTimeoutMs * 1e6,
-    idleNs: flows.idleTimeoutMs * 1e6,
-    tcpEndNs: flows.tcpEndTimeoutMs * 1e6,
-  };
-}
-
-function restNs(flows: FlowsConfig): number {
-  return flows.idleTimeoutMs * 1e6 + REST_NS;
-}
-
-function limits(flows: FlowsConfig): { maxFlowsPerPort: number } {
-  return { maxFlowsPerPort: Math.floor(flows.max * flows.maxPerPort) };
 }

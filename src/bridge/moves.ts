@@ -2,7 +2,7 @@
 import { macText } from "../pipeline/fields.ts";
 import type { MacRef } from "../pipeline/normal.ts";
 
-export interface Move {
+interface Move {
   readonly mac: string;
   readonly vlan: number;
   /** Port numbers of the newest move. */
@@ -10,6 +10,13 @@ export interface Move {
   readonly to: number;
   /** Moves since it was last told. */
   readonly count: number;
+}
+
+/** For people: what moved to which port. */
+export interface Told {
+  readonly message: string;
+  readonly port?: string;
+  readonly fields: Readonly<Record<string, string | number>>;
 }
 
 const EVERY_NS = 1e9;
@@ -32,10 +39,17 @@ export class MacMoves {
     this.moves.set(name, { mac, vlan: at.vlan, from, to, count: (known?.count ?? 0) + 1 });
   }
 
-  /** At most once a second: what moved, and how many moves of other stations are not told. */
-  take(nowNs: number): { readonly moves: readonly Move[]; readonly others: number } | undefined {
-    if (this.moves.size === 0 || nowNs - this.toldNs < EVERY_NS) return undefined;
-    const told = { moves: [...this.moves.values()], others: this.others };
+  /** At most once a second: a sentence a station, and how many moves of other stations are not told. */
+  take(nowNs: number, nameOf: (port: number) => string): Told[] {
+    if (this.moves.size === 0 || nowNs - this.toldNs < EVERY_NS) return [];
+    const told = [...this.moves.values()].map(({ mac, vlan, from, to, count }): Told => {
+      const where = vlan === 0 ? "" : ` in VLAN ${vlan}`;
+      const often = count === 1 ? "" : `, ${count} times`;
+      const message = `${mac} moved from ${nameOf(from)} to ${nameOf(to)}${where}${often}`;
+      return { message, port: nameOf(to), fields: { mac, vlan, from: nameOf(from), to: nameOf(to), count } };
+    });
+    if (this.others > 0)
+      told.push({ message: `${this.others} moves of other stations`, fields: { count: this.others } });
     this.moves = new Map();
     this.others = 0;
     this.toldNs = nowNs;

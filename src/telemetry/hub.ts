@@ -13,12 +13,13 @@ import { parseCollector } from "../text/collector.ts";
 import type { EventBus } from "./events.ts";
 import type { BridgeInfo, ExporterEnv, ExporterType, HostInfo, Moment, PortInfo } from "./exporter.ts";
 import { Feed } from "./feed.ts";
-import type { ExporterSpec, ExporterView, FeedSource } from "./feed.ts";
+import type { ExporterSpec, ExporterView } from "./exporter-view.ts";
+import type { FeedSource } from "./feed.ts";
 import { udpSender } from "./sender.ts";
 import type { UdpSender, UdpSenderOptions } from "./sender.ts";
 import { streamSender } from "./stream-sender.ts";
 
-export type { ExporterSpec, ExporterView } from "./feed.ts";
+export type { ExporterSpec, ExporterView } from "./exporter-view.ts";
 
 /** One bridge, as far as the hub reads it. Without rings and counters: a capture being replayed, a test. */
 export interface BridgeSource extends FeedSource {
