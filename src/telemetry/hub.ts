@@ -104,6 +104,8 @@ export class Hub {
     let newest = this.storedSequence(name);
     for (const bridge of this.bridges.values()) {
       const cursor = this.resumed(bridge, name);
+      // The datagram that may have left is made again, under the sequence it had: the store may know of its end already.
+      if (cursor && cursor.until > cursor.cursor) return cursor.sequence;
       // Sequences wrap: the newer is ahead by less than half.
       if (cursor && ((cursor.sequence - newest) | 0) > 0) newest = cursor.sequence;
     }
