@@ -72,7 +72,7 @@ function render({ at, machine: on, rounds, results }: Results): string {
   ].join("\n\n");
 }
 
-/** Put the newest result between the marks of README.md. */
+/** Put the newest result (JSON says null where nothing was measured) between the marks of README.md. */
 function updateReadme(): void {
   const newest = readdirSync(FOLDER)
     .filter((name) => name.endsWith(".json"))
@@ -82,7 +82,9 @@ function updateReadme(): void {
   const text = readFileSync(README, "utf8");
   const [from, to] = [text.indexOf(MARK), text.indexOf(MARK_END)];
   if (from < 0 || to < from) throw new Error(`README.md has no ${MARK} … ${MARK_END}`);
-  const body = render(JSON.parse(readFileSync(join(FOLDER, newest), "utf8")) as Results);
+  const body = render(
+    JSON.parse(readFileSync(join(FOLDER, newest), "utf8"), (_key, value: unknown) => value ?? NaN) as Results,
+  );
   writeFileSync(README, `${text.slice(0, from + MARK.length)}\n\n${body}\n\n${text.slice(to)}`);
 }
 

@@ -95,7 +95,7 @@ export function markdown(result: Result): string {
       line([
         one.target,
         one.what,
-        `${digits(one.value)} ${one.unit}`.trim(),
+        Number.isNaN(one.value) ? digits(NaN) : `${digits(one.value)} ${one.unit}`.trim(),
         limit(one, one.floor),
         limit(one, one.goal),
         verdict(one),
