@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import type { FlowJson, MirrorJson } from "../../src/bridge/views/json.ts";
@@ -12,7 +12,7 @@ import { needs, needsRoot } from "../helpers/needs.ts";
 import { pings, sendFile } from "../helpers/netns-traffic.ts";
 import { type Guest, guests, type Running, sh, start, tryInside, until } from "../helpers/netns.ts";
 import { tsharkFields } from "../helpers/tshark.ts";
-import { COMMAND, eventually, startWeir, weirHome, type WeirHome } from "../helpers/weir-process.ts";
+import { COMMAND, eventually, pause, startWeir, weirHome, type WeirHome } from "../helpers/weir-process.ts";
 
 const TOOLS = ["ip", "ping", "tcpdump", "tshark", "capinfos", "mount"] as const;
 const NET = 86;
@@ -240,6 +240,12 @@ test("TCP with super-packets is whole in every output at once, and undisturbed",
     "every output has every frame",
   );
   assert.deepEqual([span!.failed, erspan!.failed, erspan!.queueDropped, erspan!.truncated], [0, 0, 0, 0]);
+  // A witness that is stopped writes nothing of what it has not read yet.
+  const sizes = (): number[] => [spanFile, farFile, narrowFile].map((path) => statSync(path).size);
+  for (let before = [0], now = sizes(); String(now) !== String(before); now = sizes()) {
+    before = now;
+    await pause(500);
+  }
   for (const witness of witnesses) await witness.stop();
   await weir.stop();
   const file = join(home.stateDir, "captures", "tcp.pcapng");
