@@ -81,8 +81,8 @@ const ALLOWED: Record<string, readonly string[]> = {
     "src/shm",
     "type:src/datapath/datapath.ts",
   ],
-  // A browser's: of the switch it knows the shapes of answers.
-  "src/live/page": ["type:src/bridge/views/json.ts"],
+  // A browser's: of the switch it knows the shapes of answers and of the feed's messages.
+  "src/live/page": ["type:src/bridge/views/json.ts", "type:src/live/messages.ts"],
   "src/live": ["type:src/api/switch.ts", "type:src/bridge/views/json.ts"],
   "src/run": ["src/"],
   // What dashboards are generated from.

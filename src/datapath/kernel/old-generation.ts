@@ -16,7 +16,7 @@ import * as C from "../../shm/counters.ts";
 import { REC_GEN, REC_PACKETS, REC_SLOT, REC_TOTALS, RecordCursor, RecordLog } from "../../shm/log.ts";
 import { type FlowSlots, readCounter, SLOT_WORDS, STATE_FREE } from "../../shm/slots.ts";
 import { gracePeriodLater } from "../../sys/bpf.ts";
-import { allKeys, lookupElement, mapMemory, type MappedMemory } from "../../sys/bpf-maps.ts";
+import { mapMemory, type MappedMemory } from "../../sys/bpf-maps.ts";
 import { closeFd, openPin, removePins } from "../../sys/bpf-pins.ts";
 import { MAX_PORTS, type Rule } from "../datapath.ts";
 import { LAYOUT } from "./described.ts";
@@ -24,6 +24,7 @@ import { DIRECT_PORTS } from "./layout.ts";
 import type { KernelMaps } from "./maps.ts";
 import { generationFolder, type Meta, readMeta } from "./pins.ts";
 import { KernelRules, type RuleMaps } from "./rules.ts";
+import { rowsWithoutFlow } from "./tally.ts";
 
 /** Words of a slot's fields; a slot of ours is filled from one of theirs by these names. */
 const SLOT_FIELDS: Readonly<Record<string, number>> = {
@@ -58,8 +59,6 @@ const CARRIED = [
   "withoutFlow",
   "log",
 ] as const;
-const ROW_BYTES = 24;
-const MAX_ROWS = 4096;
 
 export class OldGeneration {
   readonly meta: Meta;
@@ -273,15 +272,7 @@ export class OldGeneration {
       kept.ended[no * 2]! -= up("UP_SENT") - up("UP_BACK");
       kept.ended[no * 2 + 1]! -= up("UP_SENT_BYTES") - up("UP_BACK_BYTES");
     }
-    const map = this.fd("without_flow");
-    const value = new BigUint64Array(ROW_BYTES / 8);
-    const seen = new Set<number>();
-    for (const key of allKeys(map, 4, MAX_ROWS * 2)) {
-      const number = new Uint32Array(key.buffer)[0]!;
-      if (seen.has(number) || !lookupElement(map, key, new Uint8Array(value.buffer))) continue;
-      seen.add(number);
-      const [packets, bytes, l3Bytes] = Array.from(value, Number) as [number, number, number];
-      if (packets > 0) kept.withoutFlow.add(number >>> 16, number & 0xffff, packets, bytes, l3Bytes);
-    }
+    for (const { port, vlan, packets, bytes, l3Bytes } of rowsWithoutFlow(this.fd("without_flow")))
+      kept.withoutFlow.add(port, vlan, packets, bytes, l3Bytes);
   }
 }

@@ -57,7 +57,6 @@ const MAX_ROWS = 4096;
 export function readUnattributed(maps: KernelMaps, own: readonly Unattributed[]): Unattributed[] {
   const map = maps.object.map("without_flow");
   const rows = new Map<number, Unattributed>();
-  const value = new BigUint64Array(ROW_BYTES / 8);
   const add = (row: Unattributed): void => {
     const at = (row.port << 16) | row.vlan;
     const known = rows.get(at);
@@ -69,13 +68,19 @@ export function readUnattributed(maps: KernelMaps, own: readonly Unattributed[])
     });
   };
   own.forEach(add);
+  for (const row of rowsWithoutFlow(map)) add(row);
+  return [...rows.values()];
+}
+
+/** Rows of a program's table `without_flow`, each once, though the program adds some meanwhile. */
+export function* rowsWithoutFlow(map: number): Generator<Unattributed> {
+  const value = new BigUint64Array(ROW_BYTES / 8);
   const seen = new Set<number>();
   for (const key of allKeys(map, 4, MAX_ROWS * 2)) {
     const number = new Uint32Array(key.buffer)[0]!;
     if (seen.has(number) || !lookupElement(map, key, new Uint8Array(value.buffer))) continue;
     seen.add(number);
     const [packets, bytes, l3Bytes] = Array.from(value, Number) as [number, number, number];
-    if (packets > 0) add({ port: number >>> 16, vlan: number & 0xffff, packets, bytes, l3Bytes });
+    if (packets > 0) yield { port: number >>> 16, vlan: number & 0xffff, packets, bytes, l3Bytes };
   }
-  return [...rows.values()];
 }

@@ -2,7 +2,8 @@
 import type { AuditJson, ExporterJson } from "../../bridge/views/json.ts";
 import { ago, band95, bytes, count, short } from "./format.ts";
 import { Fact, Facts, Name } from "./parts.tsx";
-import { useLive, type Live, type SamplingJson } from "./store.ts";
+import type { SamplingJson } from "../messages.ts";
+import { useLive, type Live } from "./store.ts";
 
 /** A number of a sum, and what it is made of. */
 const Term = ({
@@ -146,7 +147,7 @@ function Sum({ audit }: { audit: AuditJson }) {
 }
 
 /** The feed says it; of one that does not, it is worked out from the ports' counters. */
-const sampled = (now: Live): readonly SamplingJson[] =>
+const sampled = (now: Live): readonly Omit<SamplingJson, "rate" | "drops">[] =>
   now.sampling.length > 0
     ? now.sampling
     : now.ports

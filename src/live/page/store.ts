@@ -3,47 +3,16 @@
  * changed by the feed, read by the components; whoever draws subscribes.
  */
 import { useEffect, useState } from "preact/hooks";
-import type {
-  AuditJson,
-  DropJson,
-  EventJson,
-  ExporterJson,
-  FlowJson,
-  LostRowJson,
-  MirrorJson,
-  PortJson,
-  SystemJson,
-  TenantJson,
-} from "../../bridge/views/json.ts";
+import type { FlowJson, SystemJson } from "../../bridge/views/json.ts";
+import type { FeedParts } from "../messages.ts";
 
-/** As the feed has it. */
-export interface SamplingJson {
-  bridge: string;
-  port: string;
-  pool: number;
-  samples: number;
-  /** Half of the 95 % band, percent. */
-  errorPercent: number;
-}
-
-export interface Live {
+/** What is known of the feed's parts, and of the page's own state. */
+export interface Live extends Omit<FeedParts, "system"> {
   connection: "connecting" | "live" | "lost" | "refused";
   /** Unix ms of the newest message. */
   atMs: number;
   role: "viewer" | "operator";
   system?: SystemJson;
-  ports: PortJson[];
-  tenants: TenantJson[];
-  flows: FlowJson[];
-  flowsTotal: number;
-  drops: DropJson[];
-  lost: LostRowJson[];
-  expected: { packets: number; reasons: number };
-  audit: AuditJson[];
-  exporters: ExporterJson[];
-  mirrors: MirrorJson[];
-  events: EventJson[];
-  sampling: SamplingJson[];
   /** A filter or an order was asked for, and what is shown is still the one before. */
   isAsking: boolean;
   /** Of the subscription (a filter that does not parse), for a person. */
