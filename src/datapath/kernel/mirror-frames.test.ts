@@ -1,7 +1,7 @@
 /** Mirrors of the kernel datapath where frames are not finished, sessions are limited, and all else must not notice. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { setImmediate as turn } from "node:timers/promises";
+import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
 import test, { after, type TestContext } from "node:test";
 import { access, frame, hex, MAC, trunk } from "../../../test/conformance/mirror.ts";
 import { flows, samplesOf } from "../../../test/helpers/datapath-tools.ts";
@@ -13,6 +13,8 @@ import { needs } from "../../../test/helpers/needs.ts";
 import { sh } from "../../../test/helpers/netns.ts";
 import { tsharkFrames } from "../../../test/helpers/tshark.ts";
 import * as C from "../../shm/counters.ts";
+import type { RecordRing } from "../../shm/ring.ts";
+import type { Sample } from "../../shm/samples.ts";
 import { VNET_GSO_TCPV4, VNET_GSO_TCPV6, VNET_GSO_UDP_L4, VNET_HEADER_BYTES } from "../../wire/vnet.ts";
 
 const WIRES = 5;
@@ -46,6 +48,17 @@ function counting({ bridge }: KernelBed): (port: string) => number[] {
   };
   const before = new Map(bridge.ports().map(({ name }) => [name, read(name)]));
   return (name) => read(name).map((value, counter) => value - before.get(name)![counter]!);
+}
+
+/** So many records: the kernel's ring is looked at many times a second, not at each. */
+async function arrived(ring: RecordRing, count: number): Promise<Sample[]> {
+  const records = samplesOf(ring);
+  for (let looks = 0; records.length < count && looks < 500; looks++) {
+    await sleep(10);
+    records.push(...samplesOf(ring));
+  }
+  assert.equal(records.length, count);
+  return records;
 }
 
 const CHECKED = ["ip", "tcp", "udp"].map((name) => `${name}.check_checksum:TRUE`);
@@ -191,19 +204,23 @@ check("with every kind of mirror on, counters, flows and samples are what they a
       await beds.send("a", frame(1, MAC(2), [{ vid: 9 }]));
     }
     const plain = (no: number): number => (no === 0 ? 0 : first.indexOf(no) + 1);
-    const strip = (ring: typeof datapath.samples): unknown[] =>
-      samplesOf(ring).map(({ timeNs: _t, pool: _p, slot: _s, gen: _g, ...rest }) => ({
+    const strip = (samples: readonly Sample[]): unknown[] =>
+      samples.map(({ timeNs: _t, pool: _p, slot: _s, gen: _g, ...rest }) => ({
         ...rest,
         port: plain(rest.port),
         outputPort: plain(rest.outputPort),
         data: hex(rest.data),
       }));
+    const counters = bridge.ports().map(({ name }) => since(name));
+    const count = (which: number): number => counters.reduce((sum, row) => sum + row[which]!, 0);
     const result = {
-      samples: strip(datapath.samples),
+      samples: strip(await arrived(datapath.samples, count(C.C_SAMPLES))),
       // So many a second are told: how often each is there depends on how long the frames took.
-      notices: [...new Set(strip(datapath.notices).map((notice) => JSON.stringify(notice)))],
+      notices: [
+        ...new Set(strip(await arrived(datapath.notices, count(C.C_NOTICES))).map((notice) => JSON.stringify(notice))),
+      ],
       flows: bridge.ports().map(({ no }) => flows(datapath, no)),
-      counters: bridge.ports().map(({ name }) => since(name)),
+      counters,
     };
     if (mirrors) assert.deepEqual([beds.json("s").sent > 100, beds.json("r").sent > 100], [true, true]);
     await beds.keeper.close();
