@@ -13,6 +13,7 @@
 #include "sample.h"
 
 #define PAY_TRIES 8
+#define FILTER_COUNT ((1 << FILTER_BANK_SHIFT) - 1)
 /* No counter: the session has all the packets that it wanted. */
 #define SESSION_IS_DONE 255
 #define TICKS_PER_SECOND (1000000000ULL * GATE_TICKS)
@@ -216,22 +217,28 @@ static long filter_step(__u32 n, struct weir_filter *filter)
 	return 0;
 }
 
-/* Is the session running, and does it want this frame? */
-__noinline int is_wanted(struct __sk_buff *skb, const struct weir_frame *frame, __u32 bit)
+/* Run a session's filter on the frame; `where`: its bank and length, as G_PLAIN or G_TAGGED says. */
+__noinline int run_filter(struct __sk_buff *skb, const struct weir_frame *frame, __u32 bit, __u32 where)
 {
-	struct weir_gate *gate = bpf_map_lookup_elem(&gates, &bit);
-
-	if (!frame || !gate || gate->word[G_EPOCH] == 0)
+	if (!frame)
 		return 0;
-	__u32 tagged = frame->key.word[KEY_VLAN] != 0, where = gate->word[tagged ? G_TAGGED : G_PLAIN];
-	__u32 count = where & ((1 << FILTER_BANK_SHIFT) - 1), bank = where >> FILTER_BANK_SHIFT & (FILTER_BANKS - 1);
-
-	if (count == 0)
-		return 1;
+	__u32 tagged = frame->key.word[KEY_VLAN] != 0, count = where & FILTER_COUNT;
+	__u32 bank = where >> FILTER_BANK_SHIFT & (FILTER_BANKS - 1);
 	struct weir_filter filter = { .skb = skb, .frame = frame, .base = ((bit * 2 + tagged) * FILTER_BANKS + bank) * MAX_FILTER };
 
 	bpf_loop(count < MAX_FILTER ? count : MAX_FILTER, filter_step, &filter, 0);
 	return filter.verdict != 0;
+}
+
+/* Is the session running, and does it want this frame? */
+static __always_inline int is_wanted(struct __sk_buff *skb, const struct weir_frame *frame, const struct weir_gate *gate,
+				     __u32 bit)
+{
+	if (gate->word[G_EPOCH] == 0)
+		return 0;
+	__u32 where = gate->word[frame->key.word[KEY_VLAN] ? G_TAGGED : G_PLAIN];
+
+	return (where & FILTER_COUNT) == 0 || run_filter(skb, frame, bit, where);
 }
 
 /* ---- 1 in N and the ceilings ---------------------------------------------------------------------------------------- */

@@ -177,35 +177,54 @@ __noinline int keep_copy(struct __sk_buff *skb, const struct weir_frame *frame)
 	return put_record(skb, head, beside, left, COPY_LARGE);
 }
 
+/*
+ * The steps of a frame's copies. Each is a function for the first item, nearly always the only one, and a loop for the
+ * rest: with one session on one output the four loops took more time than all that they did.
+ */
+
 /* Who wants copy n? */
+static __always_inline void collect(struct weir_mirror_work *work, __u32 n)
+{
+	__u32 at = work->copies_at + n * ACTION_COPY_WORDS;
+
+	if (block_word(work->block, at) >> 24 != work->other)
+		work->left |= block_word(work->block, at + 2);
+}
+
 static long collect_one(__u32 n, struct weir_mirror *mirror)
 {
 	struct weir_mirror_work *work = get_work();
 
 	if (!work)
 		return 1;
-	__u32 at = work->copies_at + n * ACTION_COPY_WORDS;
-
-	if (block_word(work->block, at) >> 24 != work->other)
-		work->left |= block_word(work->block, at + 2);
+	collect(work, n + 1);
 	return 0;
 }
 
-static long ask_one(__u32 n, struct weir_mirror *mirror)
+/* The next session that is left. */
+static __always_inline __u32 take_session(__u32 *sessions)
+{
+	__u32 bit = lowest(*sessions);
+
+	*sessions &= *sessions - 1;
+	return bit;
+}
+
+/* Ask the gate of the next session. A call even for the first: a filter needs the stack (512 bytes along the calls). */
+static __noinline long ask_one(__u32 n, struct weir_mirror *mirror)
 {
 	struct weir_mirror_work *work = get_work();
 
 	if (!work || work->left == 0)
 		return 1;
-	__u32 bit = lowest(work->left);
-
-	work->left &= work->left - 1;
+	const struct weir_frame *frame = mirror->frame;
+	__u32 bit = take_session(&work->left), packets = frame->packets;
 	struct weir_session_counts *counts = counts_of(bit);
 	struct weir_gate *gate = bpf_map_lookup_elem(&gates, &bit);
 
-	if (!gate || !counts || !is_wanted(mirror->skb, mirror->frame, bit))
+	if (!gate || !counts || !is_wanted(mirror->skb, frame, gate, bit))
 		return 0;
-	__u32 packets = mirror->frame->packets, why = pass_gate(gate, mirror->frame);
+	__u32 why = pass_gate(gate, frame);
 
 	if (why == SESSION_IS_DONE)
 		return 0;
@@ -225,22 +244,17 @@ static long ask_one(__u32 n, struct weir_mirror *mirror)
 }
 
 /* One session's part in the copy in hand: with the output that it is (`MirrorGate.outputs`), or where the ring was full. */
-static long count_one(__u32 n, struct weir_mirror *mirror)
+static __always_inline void count_copy(struct weir_mirror_work *work, const struct weir_frame *frame)
 {
-	struct weir_mirror_work *work = get_work();
-
-	if (!work || work->left == 0)
-		return 1;
-	__u32 kind = work->target >> 24, packets = mirror->frame->packets, bit = lowest(work->left);
+	__u32 kind = work->target >> 24, packets = frame->packets, bit = take_session(&work->left);
 	struct weir_session_counts *counts = counts_of(bit);
 	struct weir_gate *gate = bpf_map_lookup_elem(&gates, &bit);
 
-	work->left &= work->left - 1;
 	if (!counts || !gate)
-		return 0;
+		return;
 	if (kind == COPY_IN || kind == COPY_OUT) {
 		counts->word[M_QUEUE_DROPPED] += packets;
-		return 0;
+		return;
 	}
 	/* An RSPAN copy's operand says its VLAN whatever becomes of the tag. */
 	__u32 output = kind << 24 | (kind == COPY_SPAN ? work->target & 0xffff : work->operand & TCI_VID);
@@ -257,25 +271,32 @@ static long count_one(__u32 n, struct weir_mirror *mirror)
 			counter[2] += packets;
 		} else {
 			counter[0] += packets;
-			counter[1] += mirror->frame->wire_bytes;
+			counter[1] += frame->wire_bytes;
 		}
+		return;
 	}
-	return 0;
 }
 
-static long copy_one(__u32 n, struct weir_mirror *mirror)
+static long count_one(__u32 n, struct weir_mirror *mirror)
 {
 	struct weir_mirror_work *work = get_work();
 
-	if (!work)
+	if (!work || work->left == 0)
 		return 1;
+	count_copy(work, mirror->frame);
+	return 0;
+}
+
+/* Make copy n of the block, if a session that is let through wants it. */
+static __always_inline void copy(struct weir_mirror_work *work, __u32 n, struct weir_mirror *mirror)
+{
 	__u32 at = work->copies_at + n * ACTION_COPY_WORDS, sessions = block_word(work->block, at + 2) & work->admitted;
 
 	if (sessions == 0)
-		return 0;
+		return;
 	work->target = block_word(work->block, at);
 	if (work->target >> 24 == work->other)
-		return 0;
+		return;
 	work->operand = block_word(work->block, at + 1);
 	work->sessions = work->left = sessions;
 	__u32 kind = work->target >> 24;
@@ -290,35 +311,49 @@ static long copy_one(__u32 n, struct weir_mirror *mirror)
 	if (!work->failed)
 		work->sent |= sessions;
 	if (work->left)
+		count_copy(work, mirror->frame);
+	if (work->left)
 		bpf_loop(MAX_SESSIONS, count_one, mirror, 0);
-	return 0;
 }
 
-/* Sessions that got the frame, whichever way, count it once; for the others it does not count against their limit. */
-static long settle_one(__u32 n, struct weir_mirror *mirror)
+static long copy_one(__u32 n, struct weir_mirror *mirror)
 {
 	struct weir_mirror_work *work = get_work();
 
-	if (!work || work->admitted == 0)
+	if (!work)
 		return 1;
-	__u32 bit = lowest(work->admitted), packets = mirror->frame->packets, bytes = mirror->frame->wire_bytes;
+	copy(work, n + 1, mirror);
+	return 0;
+}
 
-	work->admitted &= work->admitted - 1;
+/* A session that got the frame, whichever way, counts it once; for another it does not count against its limit. */
+static __always_inline void settle(struct weir_mirror_work *work, const struct weir_frame *frame)
+{
+	__u32 bit = take_session(&work->admitted), packets = frame->packets, bytes = frame->wire_bytes;
 	struct weir_session_counts *counts = counts_of(bit);
 	struct weir_gate *gate = bpf_map_lookup_elem(&gates, &bit);
 
 	if (!gate || !counts)
-		return 0;
+		return;
 	if (!(work->sent >> bit & 1)) {
 		if (gate->word[G_PACKETS])
 			__sync_fetch_and_add(&gate->word[G_TAKEN], -(__u64)packets);
-		return 0;
+		return;
 	}
 	__u64 most = gate->word[G_SNAPLEN] * packets;
 
 	counts->word[M_SENT] += packets;
 	counts->word[M_BYTES_BEFORE] += bytes;
 	counts->word[M_BYTES_AFTER] += most && most < bytes ? most : bytes;
+}
+
+static long settle_one(__u32 n, struct weir_mirror *mirror)
+{
+	struct weir_mirror_work *work = get_work();
+
+	if (!work || work->admitted == 0)
+		return 1;
+	settle(work, mirror->frame);
 	return 0;
 }
 
@@ -341,12 +376,20 @@ __noinline int mirror(struct __sk_buff *skb, const struct weir_frame *frame, __u
 	if ((head & 0xff) == OBSERVED)
 		work->other = skb->ingress_ifindex == skb->ifindex ? COPY_OUT : COPY_IN;
 	work->left = work->admitted = work->sent = work->snaplen = 0;
-	bpf_loop(count, collect_one, &mirror, 0);
-	bpf_loop(MAX_SESSIONS, ask_one, &mirror, 0);
+	collect(work, 0);
+	if (count > 1)
+		bpf_loop(count - 1, collect_one, &mirror, 0);
+	ask_one(0, &mirror);
+	if (work->left)
+		bpf_loop(MAX_SESSIONS, ask_one, &mirror, 0);
 	if (work->admitted == 0)
 		return 0;
-	bpf_loop(count, copy_one, &mirror, 0);
-	bpf_loop(MAX_SESSIONS, settle_one, &mirror, 0);
+	copy(work, 0, &mirror);
+	if (count > 1)
+		bpf_loop(count - 1, copy_one, &mirror, 0);
+	settle(work, frame);
+	if (work->admitted)
+		bpf_loop(MAX_SESSIONS, settle_one, &mirror, 0);
 	return 0;
 }
 
