@@ -38,9 +38,18 @@ export class FileOutput implements CopyOutput {
   private file: FileHandle | undefined;
   private backlog = 0;
   private index = 0;
-  private work: Promise<void> = Promise.resolve();
+  private work: Promise<void>;
 
-  constructor(session: string, folder: string, options: FileOptions, snaplen: number, env: CopyEnv) {
+  /** `after`: nothing is written before. */
+  constructor(
+    session: string,
+    folder: string,
+    options: FileOptions,
+    snaplen: number,
+    env: CopyEnv,
+    after: Promise<unknown> = Promise.resolve(),
+  ) {
+    this.work = after.then(() => {});
     this.target = options.path;
     this.folder = folder;
     this.options = options;

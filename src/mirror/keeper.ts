@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { MirrorJson } from "../bridge/views/json.ts";
 import type { BridgeConfig, MirrorConfig, PortConfig } from "../config/config.ts";
-import type { Datapath } from "../datapath/datapath.ts";
+import type { Datapath, Generation } from "../datapath/datapath.ts";
 import { COPY_RSPAN, COPY_SPAN } from "../pipeline/actions.ts";
 import type { MirrorPlan, MirrorSession } from "../pipeline/mirror-plan.ts";
 import * as M from "../shm/copies.ts";
@@ -14,7 +14,7 @@ import { type ErspanConfig, ErspanOutput, type TunnelEnv } from "./erspan.ts";
 import { FileOutput } from "./file.ts";
 import { type CopyFrame, drain } from "./frames.ts";
 import type { CopyEnv, CopyOutput } from "./output.ts";
-import { compile, MirrorRefused, refuse, refuseLong } from "./refuse.ts";
+import { compileFitting, MirrorRefused, refuse, refuseLong } from "./refuse.ts";
 import type { Remotes } from "./remotes.ts";
 import { matchesNothing, type SelectablePort, selectPorts } from "./select.ts";
 import { Session } from "./session.ts";
@@ -28,7 +28,7 @@ export interface MirrorPort extends SelectablePort {
 
 export interface KeeperOptions extends CopyEnv {
   readonly bridge: string;
-  readonly datapath: Pick<Datapath, "kind" | "copies" | "sessions" | "program">;
+  readonly datapath: Pick<Datapath, "kind" | "copies" | "sessions" | "program" | "applied" | "nowNs">;
   readonly capturesDir: string;
   /** The host's network; and where the ERSPAN of all bridges goes. */
   readonly tunnels: TunnelEnv;
@@ -49,18 +49,25 @@ export interface StartedBy {
 
 /** Frames handed out in one turn. */
 const FRAMES_A_TURN = 4096;
+/** More than the ring of copies holds. */
+const TURNS_AT_THE_END = 16;
 /** Sessions that are over and still shown. */
 const MAX_ENDED = 16;
+/** A datapath that has not obeyed by then has stopped counting, too. */
+const CLOSE_NS = 1e9;
+const LOOK_AGAIN_MS = 2;
 
 export class MirrorKeeper {
   private readonly options: KeeperOptions;
   private readonly byBit: (Session | undefined)[] = Array.from({ length: M.MAX_SESSIONS }, () => undefined);
-  private ended: { readonly json: MirrorJson }[] = [];
+  private ended: MirrorJson[] = [];
+  /** Sessions that are over and whose last copies are still on their way. */
+  private readonly endings = new Set<Promise<unknown>>();
   private epoch = 0;
   private lastBit = -1;
   private plan: MirrorPlan | undefined;
   private guardVersion = 0;
-  private guarded: string | undefined;
+  private guarded: readonly string[] = [];
   /** By port: its VLAN of frames without a tag, its ifIndex. */
   private readonly vlans: number[] = [];
   private readonly ifIndexes: number[] = [];
@@ -83,11 +90,11 @@ export class MirrorKeeper {
   }
 
   get sessions(): Session[] {
-    return this.byBit.filter((one) => one !== undefined);
+    return this.byBit.filter((one) => one?.state === "running") as Session[];
   }
 
   list(): MirrorJson[] {
-    return [...this.sessions.map((one) => this.json(one)), ...this.ended.map(({ json }) => json)];
+    return [...this.byBit.flatMap((one) => (one === undefined ? [] : this.json(one))), ...this.ended];
   }
 
   find(name: string): Session | undefined {
@@ -108,11 +115,11 @@ export class MirrorKeeper {
       ports: this.options.ports(),
       sessions: this.sessions,
     });
-    refuseLong(compile(config));
+    refuseLong(config);
     if (old !== undefined) void this.end(old, "started anew");
     const bit = this.freeBit();
     if (bit < 0) throw new MirrorRefused(409, `${M.MAX_SESSIONS} mirrors are all that one bridge can have: stop one`);
-    this.ended = this.ended.filter(({ json }) => json.name !== config.name);
+    this.ended = this.ended.filter(({ name }) => name !== config.name);
     const { bridge, capturesDir } = this.options;
     const session = new Session({
       bridge,
@@ -122,9 +129,11 @@ export class MirrorKeeper {
       ...by,
       startedMs: nowMs,
     });
+    // A file of one that is ending may be the same.
+    const after = Promise.all(this.endings);
     for (const output of config.outputs)
       if (output.type === "file")
-        session.outputs.push(new FileOutput(config.name, capturesDir, output, config.snaplen, this.options));
+        session.outputs.push(new FileOutput(config.name, capturesDir, output, config.snaplen, this.options, after));
       else if (output.type === "erspan") session.outputs.push(this.tunnel(output, session.outputs, nowMs));
     this.byBit[bit] = session;
     this.guard();
@@ -141,7 +150,7 @@ export class MirrorKeeper {
     if (session.options.origin === "config")
       throw new MirrorRefused(409, `${name} is the configuration's; take it out there and reload`);
     await this.end(session, "stopped");
-    return this.ended.find(({ json }) => json.name === name)!.json;
+    return this.ended.findLast((one) => one.name === name) ?? this.json(session);
   }
 
   /** The configuration's sessions become these; those of commands stay. Returns what could not be started. */
@@ -314,39 +323,51 @@ export class MirrorKeeper {
     const { version } = this.options.remotes;
     if (version === this.guardVersion) return;
     this.guardVersion = version;
-    this.guarded = this.options.remotes.guard();
+    this.guarded = this.options.remotes.guards();
     for (const session of this.sessions) this.gate(session, session.options.epoch);
   }
 
-  private gate(session: Session, epoch: number): void {
+  private gate(session: Session, epoch: number): Generation {
     const { config, bit } = session.options;
     const { snaplen, sample, limit } = config;
-    const filter = compile(config, this.guarded);
+    const filter = epoch === 0 ? undefined : compileFitting(config, this.guarded);
     const { pps, bps, packets } = limit;
     const limits = { snaplen, sample, pps, bps, packets };
     const gate = { bit, epoch, ...limits, outputs: session.counted, ...(filter !== undefined && { filter }) };
-    this.options.datapath.program({ mirrors: [gate] });
+    return this.options.datapath.program({ mirrors: [gate] });
   }
 
   private async end(session: Session, why: string): Promise<void> {
     if (session.state === "ended") return;
     session.state = "ended";
     session.message = why;
+    const ending = this.finish(session, why);
+    this.endings.add(ending);
+    await ending.finally(() => this.endings.delete(ending));
+  }
+
+  /** Its numbers are final, and its copies all in the ring, when the datapath has closed the gate. */
+  private async finish(session: Session, why: string): Promise<void> {
     const { bit } = session.options;
-    const counters = this.options.datapath.sessions!;
+    const { datapath } = this.options;
+    const closed = this.gate(session, 0);
+    this.follow();
+    const untilNs = datapath.nowNs() + CLOSE_NS;
+    while (((datapath.applied() - closed) | 0) < 0 && datapath.nowNs() < untilNs)
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+    for (let turn = 0; turn < TURNS_AT_THE_END; turn++)
+      if (drain(datapath.copies!, FRAMES_A_TURN, this.frame, (frame) => this.hand(frame)) < FRAMES_A_TURN) break;
+    const counters = datapath.sessions!;
     const get = (counter: number): number => counters[bit * M.SESSION_COUNTERS + counter]!;
     const totals = {
       matched: get(M.M_MATCHED),
       lost: get(M.M_SAMPLED_OUT) + get(M.M_RATE_DROPPED) + get(M.M_QUEUE_DROPPED),
     };
-    // What waits in the ring is still its own.
-    const { copies } = this.options.datapath;
-    if (copies !== undefined) drain(copies, FRAMES_A_TURN, this.frame, (frame) => this.hand(frame));
     const json = this.json(session);
     this.byBit[bit] = undefined;
-    this.gate(session, 0);
-    this.follow();
-    this.ended = [...this.ended.filter((one) => one.json.name !== session.name), { json }].slice(-MAX_ENDED);
+    const others = this.ended.filter(({ name }) => name !== session.name);
+    // One of its name may have been started meanwhile.
+    if (this.find(session.name) === undefined) this.ended = [...others, json].slice(-MAX_ENDED);
     this.options.tell(`mirror ${session.name} ended: ${why}`, { mirror: session.name, why, sent: json.sent });
     await Promise.all(session.outputs.map((output) => output.close(totals)));
   }

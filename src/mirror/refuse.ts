@@ -3,7 +3,12 @@ import type { BridgeConfig, MirrorConfig } from "../config/config.ts";
 import type { Datapath } from "../datapath/datapath.ts";
 import { MAX_FILTER } from "../shm/copies.ts";
 import { compileBoth, type FilterPair } from "../sys/pcap-filter.ts";
+import { ANY_ERSPAN } from "./remotes.ts";
 import { type SelectablePort, selectPorts } from "./select.ts";
+
+const INSTRUCTION_WORDS = 4;
+/** Instructions that leave room for a guard whatever the compiler makes of it. */
+const SURELY_FITS = MAX_FILTER / 8;
 
 /** Why a session cannot be; the message is for people. */
 export class MirrorRefused extends Error {
@@ -64,25 +69,51 @@ export function refuse(config: MirrorConfig, around: Around): void {
   }
 }
 
-/** What is put to a filter later (`but`) has to find room. */
-const SPARE = 512;
-
-/** Throws where the filter is too long for a datapath. */
-export function refuseLong(filter: FilterPair | undefined): void {
-  const most = MAX_FILTER - SPARE;
-  for (const program of filter === undefined ? [] : [filter.plain, filter.tagged])
-    if (program.length / 4 > most)
-      throw new MirrorRefused(
-        422,
-        `filter: ${program.length / 4} instructions, ${most} are the most: name fewer hosts`,
-      );
+/** Instructions of the longer program. */
+function longest(filter: FilterPair | undefined): number {
+  return filter === undefined ? 0 : Math.max(filter.plain.length, filter.tagged.length) / INSTRUCTION_WORDS;
 }
 
+/** Throws where a datapath has no room for the filter, now or once there is ERSPAN that it must not copy. */
+export function refuseLong(config: MirrorConfig): void {
+  const own = longest(compile(config));
+  if (own <= SURELY_FITS) return;
+  const whole = longest(compile(config, ANY_ERSPAN));
+  if (whole > MAX_FILTER)
+    throw new MirrorRefused(
+      422,
+      `filter: ${own} instructions, and ${whole - own} more leave the switch's own ERSPAN out; a session has room for ${MAX_FILTER}. ` +
+        "Write it shorter (net 10.1.0.0/16 instead of its hosts), or share it out to several sessions",
+    );
+}
+
+/** The session's filter without what is guarded: by the first of the guards that there is room for. */
+export function compileFitting(config: MirrorConfig, guards: readonly string[]): FilterPair | undefined {
+  const [first, ...shorter] = guards;
+  const filter = compile(config, first);
+  return shorter.length === 0 || longest(filter) <= MAX_FILTER ? filter : compileFitting(config, shorter);
+}
+
+/** What was compiled of a session: a long filter takes a second. */
+const compiled = new WeakMap<MirrorConfig, Map<string, FilterPair>>();
+const COMPILED_AT_ONCE = 4;
+
 /** The session's filter without the frames that `but` names (pcap's language); undefined: every frame. */
-export function compile({ select: { filter } }: MirrorConfig, but?: string): FilterPair | undefined {
-  if (filter === undefined && but === undefined) return undefined;
+export function compile(config: MirrorConfig, but = ""): FilterPair | undefined {
+  const { filter = "" } = config.select;
+  if (filter === "" && but === "") return undefined;
+  const known = compiled.get(config) ?? new Map<string, FilterPair>();
+  compiled.set(config, known);
+  const make = (without: string): FilterPair => {
+    const pair = known.get(without) ?? compileBoth(filter, without);
+    if (known.size >= COMPILED_AT_ONCE) known.clear();
+    known.set(without, pair);
+    return pair;
+  };
   try {
-    return compileBoth(filter ?? "", but);
+    // Alone first: it must be an expression by itself.
+    const own = make("");
+    return but === "" ? own : make(but);
   } catch (error) {
     throw new MirrorRefused(422, `filter: ${(error as Error).message}`);
   }

@@ -17,6 +17,9 @@ const OVER_IPV6 =
 const ERROR_V4 = "icmp and (icmp[0] = 3 or icmp[0] = 11 or icmp[0] = 12) and icmp[17] = 47";
 const ERROR_V6 = "ip6 and ip6[6] = 58 and ip6[40] < 5 and ip6[54] = 47";
 
+/** ERSPAN to whomever, and errors about any. */
+export const ANY_ERSPAN = [OVER_IPV4, ERROR_V4, OVER_IPV6, ERROR_V6].map((part) => `(${part})`).join(" or ");
+
 const word = (value: number): string => `0x${value.toString(16)}`;
 
 function quotes(host: string): string {
@@ -48,9 +51,12 @@ export class Remotes {
     if (before === 1) this.version++;
   }
 
-  /** Frames not to be copied, in pcap's language; undefined: there is no ERSPAN. */
-  guard(): string | undefined {
-    if (this.counts.size === 0) return undefined;
+  /** Frames not to be copied, in pcap's language: who is named, then a shorter one that leaves out more; none: there is no ERSPAN. */
+  guards(): string[] {
+    return this.counts.size === 0 ? [] : [this.named(), ANY_ERSPAN];
+  }
+
+  private named(): string {
     const parts = [false, true].flatMap((isV6) => {
       const hosts = [...this.counts.keys()].filter((address) => address.includes(":") === isV6);
       if (hosts.length === 0) return [];

@@ -55,6 +55,8 @@ test("an owner's session survives a restart and a move of the VM; one by a templ
       copies: RecordRing.create(4096),
       sessions: new Float64Array(32 * 64),
       program: () => 0,
+      applied: () => 0,
+      nowNs: () => 0,
     },
     capturesDir: "/nonexistent",
     tunnels: hostTunnels,

@@ -53,13 +53,13 @@ export interface FilterPair {
 /**
  * The filter as people mean it: by what a frame carries, whether it comes with a tag or without. One program for frames
  * without a tag, one for those with; an expression that speaks of VLANs itself is taken as it is. `but`: an expression of ours
- * for frames to be left out.
+ * for frames to be left out of one that compiles by itself; "": none.
  */
-export function compileBoth(expression: string, but?: string): FilterPair {
-  const own = compileFilter(expression);
+export function compileBoth(expression: string, but: string): FilterPair {
   const isEmpty = expression.trim() === "";
-  const whole = but === undefined ? expression : isEmpty ? `not (${but})` : `(${expression}) and not (${but})`;
-  const plain = but === undefined ? own : compileFilter(whole, Infinity);
+  const most = but === "" ? MAX_EXPRESSION : Infinity;
+  const whole = but === "" ? expression : isEmpty ? `not (${but})` : `(${expression}) and not (${but})`;
+  const plain = compileFilter(whole, most);
   if (/\b(vlan|mpls|pppoes|geneve)\b/i.test(expression)) return { plain, tagged: plain };
-  return { plain, tagged: whole.trim() === "" ? own : compileFilter(`vlan and (${whole})`, Infinity) };
+  return { plain, tagged: whole.trim() === "" ? plain : compileFilter(`vlan and (${whole})`, Infinity) };
 }

@@ -262,6 +262,46 @@ export function runMirrorSuite({ name, create, available, cutsSpan = true }: Mir
     assert.throws(() => beds.start("bad", { select: { all: true, filter: "tcp prot 80" } }), /filter: /);
   });
 
+  check(
+    "a filter that leaves little room: ERSPAN is not copied all the same; one that leaves none is refused",
+    async (beds) => {
+      await beds.harness.configure({ a: undefined, b: undefined });
+      const sum = (terms: number): string =>
+        `${Array.from({ length: terms }, (_, n) => `ether[${n % 60}]`).join("+")} > 0`;
+      const all = beds.start("long", { select: { all: true, filter: sum(395) } });
+      const remotes = Array.from({ length: 8 }, (_, n) => [`192.0.2.${n + 1}`, `2001:db8:${n}::9`]).flat();
+      const copied = async (bytes: Uint8Array): Promise<number> => {
+        await beds.send("a", bytes);
+        return all.take().length;
+      };
+      const gre = (dst: string): Uint8Array => {
+        const ip = dst.includes(":") ? { src: "2001:db8::1", dst, proto: 47 } : { src: "192.0.2.99", dst, proto: 47 };
+        return buildFrame({
+          ethSrc: MAC(1),
+          ethDst: MAC(2),
+          ip,
+          payload: Uint8Array.of(0x10, 0, 0x88, 0xbe, ...new Uint8Array(60)),
+        });
+      };
+      const plain = frame(1, MAC(2));
+      assert.deepEqual([await copied(plain), await copied(gre(remotes[0]!))], [1, 1]);
+      beds.start("e", { outputs: remotes.map((remote) => erspan({ remote })), select: { ports: ["b"] } });
+      assert.deepEqual(
+        [await copied(plain), await copied(gre(remotes[0]!)), await copied(gre(remotes[15]!))],
+        [1, 0, 0],
+      );
+      assert.equal(beds.json("long").state, "running");
+      await beds.stop("e");
+      beds.tick();
+      assert.equal(await copied(gre(remotes[0]!)), 1);
+      assert.throws(
+        () => beds.start("longer", { select: { all: true, filter: sum(404) } }),
+        /filter: 20\d\d instructions, and \d+ more leave the switch's own ERSPAN out; a session has room for 2048\. Write it shorter/,
+      );
+      assert.equal(beds.keeper.find("longer"), undefined);
+    },
+  );
+
   check("sessions say what they miss, and refuse what would loop", async (beds) => {
     await beds.harness.configure({ a: undefined, b: undefined });
     beds.start("none", { select: { owners: [{ vm: "db1" }] } });

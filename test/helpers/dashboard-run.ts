@@ -1,7 +1,7 @@
 /** A run that every panel has something to show of: the demo's traffic on two hosts, drops, tenants, a mirror session. */
-import { request } from "node:http";
 import type { TestContext } from "node:test";
 import type { MirrorJson, PortJson, TenantJson } from "../../src/bridge/views/json.ts";
+import { api } from "./api.ts";
 import { pause, startWeir, weirHome, type WeirHome, type WeirProcess } from "./weir-process.ts";
 
 interface List<T> {
@@ -63,22 +63,6 @@ export async function standstill({ name, home }: Host): Promise<Said> {
   await Promise.all(ports.map((port) => api(home.socket, "PATCH", `ports/${port.name}`, { enabled: false })));
   await pause(300);
   return { host: name, ports: await ask("ports"), tenants: await ask("tenants"), mirrors: await ask("mirrors") };
-}
-
-function api<T>(socketPath: string, method: string, path: string, body?: object): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const headers = { host: "localhost", "content-type": "application/json" };
-    const asked = request({ socketPath, method, path: `/api/v1/${path}`, headers }, (answer) => {
-      let text = "";
-      answer.on("data", (chunk: Buffer) => (text += chunk.toString()));
-      answer.on("end", () => {
-        if (answer.statusCode === 200) resolve(JSON.parse(text) as T);
-        else reject(new Error(`${method} ${path}: ${answer.statusCode} ${text}`));
-      });
-    });
-    asked.on("error", reject);
-    asked.end(body && JSON.stringify(body));
-  });
 }
 
 /** Sums of what several runs said, by a name; the order of runs does not matter. */

@@ -4,12 +4,14 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import type { MirrorJson } from "../../src/bridge/views/json.ts";
+import { api } from "../helpers/api.ts";
+import { fileContent } from "../helpers/capture-content.ts";
 import { kernelAvailable } from "../helpers/kernel-harness.ts";
 import { needs } from "../helpers/needs.ts";
 import { type Guest, guests, start, until } from "../helpers/netns.ts";
 import { sendFile } from "../helpers/netns-traffic.ts";
 import { tsharkFields } from "../helpers/tshark.ts";
-import { COMMAND, eventually, startWeir, weirHome } from "../helpers/weir-process.ts";
+import { COMMAND, eventually, pause, startWeir, weirHome } from "../helpers/weir-process.ts";
 
 const FILE_BYTES = 400_000;
 const PORT = "5000";
@@ -82,3 +84,46 @@ test("a guest's TCP to a SPAN port and to tshark, and the guest notices nothing"
   const bytes = span.reduce((sum, [to, length]) => sum + (to === PORT ? Number(length) : 0), 0);
   assert.ok(bytes >= FILE_BYTES, `${bytes} bytes`);
 });
+
+test(
+  "sessions that end under load add up, whichever datapath; a filter too long is refused in words",
+  { timeout: 60_000 },
+  async (t) => {
+    if (!kernelAvailable(t) || !needs(t, "ip", "iperf3")) return;
+    const members = guests(t, 4, { net: 92 }) as [Guest, Guest, Guest, Guest];
+    const pairs = { userspace: members.slice(0, 2), kernel: members.slice(2) } as const;
+    const home = weirHome(t);
+    const bridges = Object.entries(pairs).map(([datapath, pair]) => ({
+      name: datapath,
+      datapath,
+      ports: pair.map(({ device }, n) => ({ name: `${datapath[0]}${n}`, type: "netdev", device })),
+    }));
+    home.write({ captures: { dir: home.folder }, bridges });
+    await startWeir(t, home);
+    const long = `${Array.from({ length: 415 }, (_, n) => `ether[${n % 60}]`).join("+")} > 0`;
+    const refused = home.run("mirror", "start", "long", "--port", "k0", "--to", "port:k1", "--filter", long);
+    assert.notEqual(refused.status, 0);
+    assert.match(refused.stderr, /filter: 20\d\d instructions.*a session has room for 2048\. Write it shorter/);
+
+    await Promise.all(
+      Object.values(pairs).map(async ([a, b]) => {
+        const server = start(t, b, "iperf3", "-s", "-1", "--forceflush");
+        await until(() => server.output().includes("listening"), "iperf3 listens");
+        start(t, a, "iperf3", "-c", b!.ip, "-t", "30");
+      }),
+    );
+    for (const datapath of ["userspace", "kernel"])
+      for (let n = 0; n < 4; n++) {
+        const path = `mirrors/${datapath}${n}`;
+        const file = `${datapath}${n}.pcapng`;
+        const outputs = [{ type: "file", path: file }];
+        await api(home.socket, "PUT", path, { select: { ports: [`${datapath[0]}0`] }, snaplen: 60, outputs });
+        while ((await api<MirrorJson>(home.socket, "GET", path)).matched < 1000) await pause(10);
+        const end = await api<MirrorJson>(home.socket, "DELETE", path);
+        const { matched, sent, sampledOut, rateDropped, queueDropped } = end;
+        assert.equal(matched, sent + sampledOut + rateDropped + queueDropped, JSON.stringify(end));
+        assert.equal(fileContent(join(home.folder, file)).packets.length, end.outputs[0]!.sent);
+        assert.equal(end.outputs[0]!.sent, sent);
+      }
+  },
+);

@@ -22,6 +22,7 @@ import {
   type Generation,
   type KeptState,
   MAX_PORTS,
+  type MirrorGate,
   type MissSource,
   type PortNo,
   type PortSpec,
@@ -103,6 +104,8 @@ export class KernelDatapath implements Datapath {
   private readonly folder: string | undefined;
   private readonly timers: NodeJS.Timeout[];
   private generation = 0;
+  /** Generations, oldest first, that closed mirrors and wait for a grace period. */
+  private readonly closing: Generation[] = [];
   /** Slots whose keys are deleted: waiting for a grace period; and those that nobody can touch any more. */
   private unlinked: number[] = [];
   private quiet: number[] = [];
@@ -214,6 +217,7 @@ export class KernelDatapath implements Datapath {
 
   program(change: RuleChange): Generation {
     for (const gate of change.mirrors ?? []) this.mirrors.set(gate);
+    const closed = (change.mirrors ?? []).filter(({ epoch }) => epoch === 0);
     this.rules.apply(change);
     for (const { port, rate, header } of change.sampling ?? []) this.setSampling(port, rate, header);
     for (const { port, up } of change.enabled ?? []) this.ports.get(port)?.enable(up);
@@ -229,12 +233,21 @@ export class KernelDatapath implements Datapath {
     }
     for (const { miss, refuse } of change.resume ?? []) this.uplink.resume(miss, refuse ?? 0);
     this.generation = (this.generation + 1) | 0;
+    if (closed.length > 0) void this.closeGates(closed, this.generation);
     return this.generation;
   }
 
-  /** What `program` does is in force when it returns. */
+  /** What `program` does is in force when it returns; but programs that were under way still count for a mirror that was closed. */
   applied(): Generation {
-    return this.generation;
+    return this.closing.length > 0 ? (this.closing[0]! - 1) | 0 : this.generation;
+  }
+
+  private async closeGates(gates: readonly MirrorGate[], generation: Generation): Promise<void> {
+    const sessions = gates.map(({ bit }) => ({ bit, epoch: this.mirrors.epochOf(bit) }));
+    this.closing.push(generation);
+    await this.graceful();
+    for (const session of sessions) this.mirrors.settle(session);
+    this.closing.splice(this.closing.indexOf(generation), 1);
   }
 
   private setSampling(port: PortNo, rate: number, header: number): void {

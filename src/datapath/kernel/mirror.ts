@@ -67,12 +67,10 @@ export class KernelMirrors {
     const { gates } = this.maps;
     const row = bit * L.GATE_WORDS;
     const isNew = epoch !== this.epochs[bit];
-    const isLong = filter !== undefined && Math.max(filter.plain.length, filter.tagged.length) > MAX_FILTER * 4;
-    // Too long: rather no copies than those that were to be left out.
-    if (epoch === 0 || isLong) {
-      this.read(bit);
+    const most = filter === undefined ? 0 : Math.max(filter.plain.length, filter.tagged.length) / 4;
+    if (most > MAX_FILTER) throw new RangeError(`a filter of ${most} instructions, not of ${MAX_FILTER} at most`);
+    if (epoch === 0) {
       writeU64(gates, row + L.G_EPOCH, 0);
-      this.epochs[bit] = 0;
       return;
     }
     if (isNew) {
@@ -98,6 +96,18 @@ export class KernelMirrors {
     }
     this.epochs[bit] = epoch;
     Atomics.store(gates, (row + L.G_EPOCH) * 2, epoch);
+  }
+
+  /** No program counts for this session any more; nobody needs to look again. */
+  settle({ bit, epoch }: Pick<MirrorGate, "bit" | "epoch">): void {
+    if (this.epochs[bit] !== epoch) return;
+    this.read(bit);
+    this.epochs[bit] = 0;
+  }
+
+  /** The session's epoch; 0 where there is none. */
+  epochOf(bit: number): number {
+    return this.epochs[bit]!;
   }
 
   /** What was counted of every session, by M_… of src/shm/copies.ts; the same array each time. */

@@ -69,7 +69,8 @@ export class Mirrors {
 
   set(at: MirrorGate): void {
     const gate = this.gates[at.bit]!;
-    if (at.epoch !== gate.at.epoch) {
+    // The numbers of one that is over stand until the next.
+    if (at.epoch !== gate.at.epoch && at.epoch !== 0) {
       const base = at.bit * M.SESSION_COUNTERS;
       this.memory.sessions.fill(0, base, base + M.SESSION_COUNTERS);
       gate.skip = 1;
