@@ -75,6 +75,8 @@ class Ipfix implements Exporter {
   private heldOctets = 0;
 
   private readonly progress: Progress;
+  /** The next message of records may have left before (`ExporterEnv.resume`). */
+  private again: boolean;
   private lookedAtMs = -Infinity;
   private interfaces: InterfaceLine[] = [];
   /** What is to be said of the ports, as one string: raised where it changes. */
@@ -103,6 +105,7 @@ class Ipfix implements Exporter {
     const [flows4, flows6, flowsOther, sampling, interval, exporter, ports] = this.templates;
     this.flows = { ipv4: flows4!, ipv6: flows6!, other: flowsOther! };
     this.about = { sampling: sampling!, interval: interval!, exporter: exporter!, interface: ports! };
+    this.again = env.resume.again === true && options.transport === "udp";
     this.streams = streamsOf(env.collectors, options.transport, env.resume.sequence % TWO_32);
   }
 
@@ -121,6 +124,7 @@ class Ipfix implements Exporter {
   }
 
   tick(now: Moment): void {
+    this.again = false;
     this.prepare(now);
     this.sendAged(now);
   }
@@ -173,8 +177,11 @@ class Ipfix implements Exporter {
 
   private send(now: Moment): void {
     const { data, streams } = this;
-    this.prepare(now);
-    this.progress.leave();
+    // Templates count in no sequence; they did not leave, if the message did not.
+    if (this.again) this.sayTemplates(streams[0]!, now);
+    else this.prepare(now);
+    this.again = false;
+    this.progress.leave(this.nextSequence);
     for (const stream of streams) {
       this.emit(stream, data, now, this.heldPackets);
       stream.messagesSinceTemplates++;
@@ -194,18 +201,20 @@ class Ipfix implements Exporter {
     if (looked >= LOOK_MS || looked < 0) this.look(now);
     for (const stream of this.streams) {
       stream.renew();
-      if (templatesDue(stream, now)) this.sayTemplates(stream, now);
+      if (templatesDue(stream, now)) {
+        stream.messagesSinceTemplates = 0;
+        stream.templatesAtMs = now.uptimeMs;
+        this.sayTemplates(stream, now);
+        this.sayExporter(stream);
+        this.sendControl(stream, now);
+      }
       if (this.interfacesDue(stream, now)) this.sayInterfaces(stream, now);
     }
   }
 
   private sayTemplates(stream: Stream, now: Moment): void {
-    stream.messagesSinceTemplates = 0;
-    stream.templatesAtMs = now.uptimeMs;
     for (const template of this.templates)
       if (!this.control.template(template)) throw new Error("ipfix: the templates do not fit into a message");
-    this.sendControl(stream, now);
-    this.sayExporter(stream);
     this.sendControl(stream, now);
   }
 

@@ -207,7 +207,7 @@ class NetflowV5 implements Exporter {
     const { datagram, count } = this;
     writeHeader(datagram, count, uptimeMs, this.bootMs, this.sequence, this.engineType, this.engineId, this.sampling);
     const bytes = datagram.bytes.subarray(0, HEADER_BYTES + count * RECORD_BYTES);
-    if (whole) this.progress.leave();
+    if (whole) this.progress.leave(this.sequence);
     for (const collector of this.env.collectors) collector.send(bytes);
     this.sequence = (this.sequence + count) % TWO_32;
     this.sentRecords += count;

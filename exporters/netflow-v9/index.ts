@@ -87,6 +87,8 @@ class NetflowV9 implements Exporter {
 
   /** Datagrams sent before the next one (RFC 3954 section 5.1). */
   nextSequence: number;
+  /** The next datagram of records may have left before (`ExporterEnv.resume`). */
+  private again: boolean;
   private readonly progress: Progress;
   private datagramsSinceTemplates = Infinity;
   private templatesAtMs = -Infinity;
@@ -109,6 +111,7 @@ class NetflowV9 implements Exporter {
     this.rate = options.sampling?.rate ?? 1;
     this.mode = options.sampling?.mode === "random" ? MODE_RANDOM : MODE_DETERMINISTIC;
     this.nextSequence = env.resume.sequence % TWO_32;
+    this.again = env.resume.again === true;
     const [ipv4, ipv6, other] = FAMILIES.map((family) => flowFields(9, family, this.rate));
     this.fields = { ipv4: ipv4!, ipv6: ipv6!, other: other! };
     this.templates = numberTemplates([
@@ -134,6 +137,7 @@ class NetflowV9 implements Exporter {
   }
 
   tick(now: Moment): void {
+    this.again = false;
     this.repeat(now);
     const age = now.uptimeMs - this.oldestUptimeMs;
     if (!this.data.empty && (age >= FLUSH_AFTER_MS || age < 0)) this.send(now);
@@ -181,8 +185,9 @@ class NetflowV9 implements Exporter {
 
   /** Records of another boot time than the moment's are dated by their own clock, at its newest record. */
   private send(now: Moment): void {
-    this.repeat(now);
-    this.progress.leave();
+    if (this.again) this.goBack(now);
+    else this.repeat(now);
+    this.progress.leave(this.nextSequence);
     const { data, bootMs, newestMs } = this;
     const sameBoot = Math.abs(now.unixMs - now.uptimeMs - bootMs) < 1;
     this.emit(data, bootMs, sameBoot ? Math.max(now.uptimeMs, newestMs) : newestMs);
@@ -215,15 +220,26 @@ class NetflowV9 implements Exporter {
     this.sentBytes += bytes.length;
   }
 
+  /** Templates that did not leave, if the datagram did not: under the number of what went before it. */
+  private goBack(now: Moment): void {
+    this.again = false;
+    this.nextSequence = (this.nextSequence + TWO_32 - 1) % TWO_32;
+    this.sayTemplates(now);
+  }
+
+  private sayTemplates(now: Moment): void {
+    for (const template of this.templates)
+      if (!this.control.template(template)) throw new Error("netflow-v9: the templates do not fit into a datagram");
+    this.sendControl(now);
+  }
+
   /** Templates and options, where they are due. */
   private repeat(now: Moment): void {
     const waited = now.uptimeMs - this.templatesAtMs;
     if (this.datagramsSinceTemplates >= REPEAT_DATAGRAMS || waited >= REPEAT_MS || waited < 0) {
       this.datagramsSinceTemplates = 0;
       this.templatesAtMs = now.uptimeMs;
-      for (const template of this.templates)
-        if (!this.control.template(template)) throw new Error("netflow-v9: the templates do not fit into a datagram");
-      this.sendControl(now);
+      this.sayTemplates(now);
       this.sayExporter(now);
       this.sendControl(now);
     }

@@ -237,10 +237,16 @@ export interface ExporterEnv {
   spool?(maxBytes: number): Spool;
   /** First line of a file that holds a password or token. Throws. */
   secret?(path: string): string;
-  /** State that survives a restart: `sequence` as last committed. */
-  readonly resume: { readonly sequence: number };
-  /** A datagram with the records up to `next` of `bridge` is about to leave: killed in between, it is made the same again. */
-  leaving?(bridge: string, next: number): void;
+  /**
+   * State that survives a restart: `sequence` as last committed. `again`: of the first datagram of records, which may have left
+   * already and is made the same again, before the first `tick`; nothing that counts in the sequence may go before it.
+   */
+  readonly resume: { readonly sequence: number; readonly again?: boolean };
+  /**
+   * A datagram with the records up to `next` of `bridge` is about to leave as number `sequence`: killed in between, it is made the
+   * same again.
+   */
+  leaving?(bridge: string, next: number, sequence: number): void;
   /**
    * Everything up to record `next` of `bridge` has left, and the flow sequence is now `sequence`. Who takes no records
    * says `next` 0, and `sequence` is that of its datagrams.

@@ -68,8 +68,8 @@ export interface FeedEnv {
   readonly now: () => number;
   readonly agentAddress: string;
   readonly log: ExporterEnv["log"];
-  /** Flow sequence as last committed. */
-  readonly sequence: number;
+  /** Where it goes on (`ExporterEnv.resume`). */
+  readonly resume: ExporterEnv["resume"];
   readonly senders: readonly UdpSender[];
   readonly overrun: (records: number, bridge: string) => void;
 }
@@ -90,7 +90,7 @@ export class Feed {
     this.spec = spec;
     this.env = env;
     this.senders = env.senders;
-    this.committed = env.sequence;
+    this.committed = env.resume.sequence;
     this.exporter = type.open(spec.options, {
       name: spec.name,
       collectors: env.senders,
@@ -112,8 +112,8 @@ export class Feed {
           env.log("warn", `exporter ${spec.name}: ${text}`),
         ),
       secret: (path) => readFileSync(path, "utf8").split("\n", 1)[0]!.trim(),
-      resume: { sequence: env.sequence },
-      leaving: (bridge, next) => this.leaving(bridge, next),
+      resume: env.resume,
+      leaving: (bridge, next, sequence) => this.leaving(bridge, next, sequence),
       sent: (bridge, next, sequence) => this.sent(bridge, next, sequence),
       agentAddress: env.agentAddress,
       log: env.log,
@@ -165,11 +165,11 @@ export class Feed {
   }
 
   /** The first datagram since the cursor was written: where it ends is written before it goes. */
-  private leaving(bridge: string, next: number): void {
+  private leaving(bridge: string, next: number, sequence: number): void {
     const place = this.places.get(bridge);
     if (place?.cursors === undefined || place.kept !== place.sent || place.kept.until !== 0) return;
     if (next === place.kept.cursor) return;
-    place.kept = place.sent = { ...place.kept, until: next };
+    place.kept = place.sent = { cursor: place.kept.cursor, sequence, until: next };
     place.cursors.write(this.spec.name, place.kept);
   }
 

@@ -100,16 +100,16 @@ export class Hub {
   }
 
   /** The newest that is known: a process that was killed could not write down what it had sent in its last second. */
-  private resumeSequence(name: string): number {
+  private resume(name: string): ExporterEnv["resume"] {
     let newest = this.storedSequence(name);
     for (const bridge of this.bridges.values()) {
       const cursor = this.resumed(bridge, name);
       // The datagram that may have left is made again, under the sequence it had: the store may know of its end already.
-      if (cursor && cursor.until > cursor.cursor) return cursor.sequence;
+      if (cursor && cursor.until > cursor.cursor) return { sequence: cursor.sequence, again: true };
       // Sequences wrap: the newer is ahead by less than half.
       if (cursor && ((cursor.sequence - newest) | 0) > 0) newest = cursor.sequence;
     }
-    return newest;
+    return { sequence: newest };
   }
 
   /** Its last records are handed out. `flush` before it waits for room. */
@@ -153,7 +153,7 @@ export class Hub {
         now: options.now,
         agentAddress: options.agentAddress,
         log: options.log,
-        sequence: this.resumeSequence(spec.name),
+        resume: this.resume(spec.name),
         senders,
         overrun: (records, bridge) => this.overrun(spec.name, bridge, records),
       });

@@ -24,9 +24,10 @@ export class Progress {
     return place;
   }
 
-  /** A datagram with everything taken in is about to leave. */
-  leave(): void {
-    for (const { bridge, taken, committed } of this.places) if (taken !== committed) this.env.leaving?.(bridge, taken);
+  /** A datagram with everything taken in is about to leave as number `sequence`. */
+  leave(sequence: number): void {
+    for (const { bridge, taken, committed } of this.places)
+      if (taken !== committed) this.env.leaving?.(bridge, taken, sequence);
   }
 
   /** Everything taken in has left, and the flow sequence is now `sequence`. */
