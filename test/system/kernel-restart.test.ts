@@ -4,40 +4,92 @@ import { createSocket } from "node:dgram";
 import test, { type TestContext } from "node:test";
 import type { AuditJson, FlowJson } from "../../src/bridge/views/json.ts";
 import { findLink } from "../../src/sys/links.ts";
-import { decodeV5, type V5Datagram } from "../helpers/netflow-v5-decoder.ts";
+import { api } from "../helpers/api.ts";
 import { needs, needsRoot } from "../helpers/needs.ts";
 import { pings } from "../helpers/netns-traffic.ts";
 import { type Guest, guests, inside, start, tryInside, until } from "../helpers/netns.ts";
 import { buildOtherLayout } from "../helpers/other-layout.ts";
+import { RecordCollector } from "../helpers/record-collector.ts";
 import { udpStream } from "../helpers/udp-stream.ts";
-import { eventually, pause, startWeir, weirHome, type WeirHome, type WeirProcess } from "../helpers/weir-process.ts";
+import {
+  COMMAND,
+  eventually,
+  pause,
+  startWeir,
+  weirHome,
+  type WeirHome,
+  type WeirProcess,
+} from "../helpers/weir-process.ts";
+import { silence, WireWitness } from "../helpers/wire-witness.ts";
 
 interface List<T> {
   readonly items: readonly T[];
 }
 
-/** NetFlow v5 as it arrives; a datagram with an engine and sequence that was there already counts once. */
-async function collector(
-  t: TestContext,
-): Promise<{ port: number; datagrams: V5Datagram[]; packets(port: number): number }> {
-  const socket = createSocket("udp4");
-  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
-  t.after(() => void socket.close());
-  const seen = new Map<string, V5Datagram>();
-  const datagrams: V5Datagram[] = [];
-  socket.on("message", (bytes) => {
-    const datagram = decodeV5(bytes);
-    const name = `${datagram.engineType}/${datagram.engineId} ${datagram.sequence}`;
-    const before = seen.get(name);
-    if (before) assert.deepEqual(before.records, datagram.records, `two datagrams called ${name}`);
-    else {
-      seen.set(name, datagram);
-      datagrams.push(datagram);
-    }
-  });
-  const packets = (port: number): number =>
-    datagrams.flatMap(({ records }) => records).reduce((sum, one) => sum + (one.dstPort === port ? one.packets : 0), 0);
-  return { port: socket.address().port, datagrams, packets };
+const TYPES = ["netflow-v5", "netflow-v9", "ipfix"] as const;
+/** Of the UDP stream. */
+const STREAM = 7000;
+
+/** One collector for each protocol, and the exporters' part of the configuration. */
+async function collectors(t: TestContext) {
+  const all = new Map<string, RecordCollector>();
+  const exporters: object[] = [];
+  for (const type of TYPES) {
+    const socket = createSocket("udp4");
+    await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+    t.after(() => void socket.close());
+    const collector = new RecordCollector();
+    socket.on("message", (bytes) => collector.take(bytes));
+    all.set(type, collector);
+    exporters.push({ type, collectors: [`127.0.0.1:${socket.address().port}`] });
+  }
+  const packets = () => Object.fromEntries([...all].map(([type, collector]) => [type, collector.packets(STREAM)]));
+  return {
+    exporters,
+    /** Each has records of so many packets of the stream, and no more come. */
+    async settle(sent: number): Promise<void> {
+      const wanted = Object.fromEntries(TYPES.map((type) => [type, sent]));
+      const isThere = (): boolean => JSON.stringify(packets()) === JSON.stringify(wanted);
+      await eventually(packets, isThere, `records of ${sent} datagrams`);
+      await pause(700);
+      assert.deepEqual(packets(), wanted, "and no more");
+    },
+    /** Datagrams that were sent once more. */
+    again: () => [...all.values()].reduce((sum, collector) => sum + collector.again, 0),
+  };
+}
+
+/** What goes on all the while, and its judgement. */
+async function traffic(t: TestContext, a: Guest, b: Guest) {
+  const wire = new WireWitness(a, b);
+  const stream = await udpStream(t, a, b, { port: STREAM });
+  const server = start(t, b, "iperf3", "-s", "-1", "--forceflush");
+  await until(() => server.output().includes("listening"), "iperf3 listens");
+  const client = start(t, a, "iperf3", "-c", b.ip, "-t", "120", "-b", "300M", "--forceflush");
+  const received = (): number => Number(inside(b, "cat", "/sys/class/net/eth0/statistics/rx_packets"));
+  return {
+    /** Frames arrive now. */
+    async goesOn(): Promise<void> {
+      const before = received();
+      await until(() => received() > before + 300, "frames arrive");
+    },
+    /** Nothing was lost nor doubled. Returns how many datagrams there were. */
+    async end(): Promise<number> {
+      const { sent, lost, twice } = await stream.end();
+      assert.equal(client.child.exitCode, null, client.output());
+      client.child.kill("SIGINT");
+      await Promise.all([client.ended, server.ended]);
+      const { packets, refusedBefore, retransmits } = await wire.settle();
+      assert.deepEqual(lost, [], `of ${sent}`);
+      assert.equal(twice, 0);
+      // What was sent again although every frame arrived was refused before the switch, or sent too early.
+      t.diagnostic(
+        `${sent} datagrams; ${packets} frames, each taken as it was given; ${refusedBefore} more refused before the switch; ` +
+          `TCP at ${/([\d.]+ [GM]bits\/sec).*sender/.exec(client.output())?.[1]}, ${retransmits.again} segments again, ${retransmits.needless} of them needlessly`,
+      );
+      return sent;
+    },
+  };
 }
 
 const bridge = (members: readonly Guest[], more: object = {}): object => ({
@@ -52,72 +104,103 @@ async function killed(weir: WeirProcess): Promise<void> {
   await weir.ended;
 }
 
-const flowsTo = (home: WeirHome, port: number): readonly FlowJson[] =>
-  home.json<List<FlowJson>>("show", "flows", "--where", `dstPort=${port}`).items;
+const stream = async (home: WeirHome): Promise<FlowJson | undefined> =>
+  (await api<List<FlowJson>>(home.socket, "GET", `flows?where=${encodeURIComponent(`dstPort=${STREAM}`)}`)).items[0];
 
-test("kill -9 under load, and again: nothing is lost, every frame is recorded once", { timeout: 60_000 }, async (t) => {
-  if (!needsRoot(t) || !needs(t, "ip", "ping", "iperf3")) return;
-  const [a, b] = guests(t, 2, { net: 61 }) as [Guest, Guest];
-  const nf = await collector(t);
-  const home = weirHome(t);
-  home.write({
-    flows: { activeTimeout: "1s", idleTimeout: "15s" },
-    bridges: [bridge([a, b])],
-    exporters: [{ type: "netflow-v5", collectors: [`127.0.0.1:${nf.port}`] }],
-  });
-  let weir = await startWeir(t, home, { keep: true });
-  assert.ok(pings(a, b.ip));
-  const stream = await udpStream(t, a, b);
-  const server = start(t, b, "iperf3", "-s", "-1", "--forceflush");
-  await until(() => server.output().includes("listening"), "iperf3 listens");
-  const client = start(t, a, "iperf3", "-c", b.ip, "-t", "7", "-J", "-b", "300M");
-  await pause(1500);
+async function audited(home: WeirHome): Promise<void> {
+  const { items } = await api<List<AuditJson>>(home.socket, "GET", "audit");
+  assert.ok(items[0]!.ok, JSON.stringify(items));
+}
 
-  const before = flowsTo(weir, 7000)[0]!;
-  await killed(weir);
-  await pause(1000);
-  weir = await startWeir(t, home, { keep: true });
-  const after = await eventually(
-    () => flowsTo(weir, 7000)[0],
-    (flow) => flow !== undefined,
-    "the flow is there",
-  );
-  assert.equal(after!.id, before.id, "the same flow goes on");
-  assert.ok(after!.packets > before.packets + 500);
-  await pause(300);
-  await killed(weir);
-  weir = await startWeir(t, home, { keep: true });
-  // Those that end by themselves hand on no less.
-  await weir.stop();
-  weir = await startWeir(t, home, { keep: true });
+/** The stream's flow with so many packets. */
+async function counted(home: WeirHome, packets: number): Promise<FlowJson> {
+  for (const from = performance.now(); ; await pause(20)) {
+    const flow = await stream(home);
+    if (flow !== undefined && flow.packets > packets) return flow;
+    if (performance.now() - from > 8000)
+      throw new Error(`${packets} packets of the stream, and more: ${flow?.packets}`);
+  }
+}
 
-  const { sent, lost, twice } = await stream.end();
-  assert.deepEqual(lost, [], `of ${sent}`);
-  assert.equal(twice, 0);
-  assert.equal(await client.ended, 0, client.output());
-  const { end } = JSON.parse(client.output());
-  assert.ok(sent > 3000, `${sent}`);
-  const audit = weir.json<List<AuditJson>>("show", "audit").items[0]!;
-  assert.ok(audit.ok, JSON.stringify(audit));
-  await eventually(
-    () => nf.packets(7000),
-    (packets) => packets === sent,
-    `records of ${sent} datagrams`,
-  );
-  await pause(700);
-  assert.equal(nf.packets(7000), sent, "and no more");
-  t.diagnostic(
-    `${sent} datagrams, ${(end.sum_sent.bits_per_second / 1e6).toFixed(0)} Mbit/s of TCP with ${end.sum_sent.retransmits} retransmits`,
-  );
+/** Starts that are killed after these parts of the time that one takes. */
+async function killedStarts(
+  t: TestContext,
+  home: WeirHome,
+  parts: readonly number[],
+  { wholeMs, command = COMMAND }: { readonly wholeMs: number; readonly command?: string },
+): Promise<void> {
+  for (const part of parts) {
+    const weir = start(t, undefined, process.execPath, command, "run", "--config", home.config);
+    await pause(wholeMs * part);
+    assert.equal(weir.child.exitCode, null, weir.output());
+    weir.child.kill("SIGKILL");
+    await weir.ended;
+  }
+}
 
-  weir.signal("SIGKILL");
-  await weir.ended;
-  const detached = home.run("detach", "--state-dir", home.stateDir);
-  assert.match(detached.stdout, /^w {2}ended; 2 ports given back/, detached.stderr);
-  assert.equal(findLink(a.device)!.stats.rxPackets > 0, true);
-  assert.equal(tryInside(a, "ping", "-q", "-c", "1", "-W", "1", b.ip).status === 0, false, "nothing is forwarded");
-  assert.equal(home.run("detach", "--state-dir", home.stateDir).stdout, "nothing forwards without a process\n");
-});
+async function timed<T>(work: Promise<T>): Promise<[T, number]> {
+  const from = performance.now();
+  return [await work, performance.now() - from];
+}
+
+test(
+  "kill -9 under load, at any moment: nothing is lost, every frame is recorded once",
+  { timeout: 90_000 },
+  async (t) => {
+    if (!needsRoot(t) || !needs(t, "ip", "ping", "iperf3")) return;
+    const [a, b] = guests(t, 2, { net: 61 }) as [Guest, Guest];
+    silence(a, b);
+    const told = await collectors(t);
+    const home = weirHome(t);
+    home.write({
+      flows: { activeTimeout: "1s", idleTimeout: "15s" },
+      bridges: [bridge([a, b])],
+      exporters: told.exporters,
+    });
+    let weir = await startWeir(t, home, { keep: true });
+    assert.ok(pings(a, b.ip));
+    const load = await traffic(t, a, b);
+    const before = await counted(home, 100);
+
+    await killed(weir);
+    await load.goesOn();
+    let wholeMs: number;
+    [weir, wholeMs] = await timed(startWeir(t, home, { keep: true }));
+    const after = await counted(home, before.packets + 200);
+    assert.equal(after.id, before.id, "the same flow goes on");
+    await killed(weir);
+    // In the middle of a start: reading what is there, adopting it, putting programs in the place of others.
+    await killedStarts(t, home, [0.4, 0.5, 0.6, 0.7, 0.8, 0.9], { wholeMs });
+    await load.goesOn();
+    weir = await startWeir(t, home, { keep: true });
+    await audited(home);
+    // Those that end by themselves hand on no less; nor those that are killed on their way out.
+    const [, wayOutMs] = await timed(weir.stop());
+    for (const part of [0.3, 0.7]) {
+      weir = await startWeir(t, home, { keep: true });
+      weir.signal("SIGTERM");
+      await pause(wayOutMs * part);
+      await killed(weir);
+    }
+    await load.goesOn();
+    weir = await startWeir(t, home, { keep: true });
+    assert.equal((await counted(home, after.packets)).id, before.id, "the same flow after all of them");
+
+    const sent = await load.end();
+    assert.ok(sent > 3000, `${sent}`);
+    await audited(home);
+    await told.settle(sent);
+    t.diagnostic(`${told.again()} datagrams of records came again`);
+
+    weir.signal("SIGKILL");
+    await weir.ended;
+    const detached = home.run("detach", "--state-dir", home.stateDir);
+    assert.match(detached.stdout, /^w {2}ended; 2 ports given back/, detached.stderr);
+    assert.equal(findLink(a.device)!.stats.rxPackets > 0, true);
+    assert.equal(tryInside(a, "ping", "-q", "-c", "1", "-W", "1", b.ip).status === 0, false, "nothing is forwarded");
+    assert.equal(home.run("detach", "--state-dir", home.stateDir).stdout, "nothing forwards without a process\n");
+  },
+);
 
 test(
   "while no process is there, failMode decides what a frame without a rule meets; weir status says so",
@@ -190,57 +273,41 @@ test(
   { timeout: 90_000 },
   async (t) => {
     if (!needsRoot(t) || !needs(t, "ip", "ping", "iperf3", "clang-14")) return;
-    const command = await buildOtherLayout();
-    assert.ok(command !== undefined);
+    const other = await buildOtherLayout();
+    assert.ok(other !== undefined);
     const [a, b] = guests(t, 2, { net: 63 }) as [Guest, Guest];
-    const nf = await collector(t);
+    silence(a, b);
+    const told = await collectors(t);
     const home = weirHome(t);
-    home.write({
-      flows: { activeTimeout: "1s", idleTimeout: "15s", max: 20_000 },
+    const config = (max: number): object => ({
+      flows: { activeTimeout: "1s", idleTimeout: "15s", max },
       bridges: [bridge([a, b])],
-      exporters: [{ type: "netflow-v5", collectors: [`127.0.0.1:${nf.port}`] }],
+      exporters: told.exporters,
     });
+    home.write(config(20_000));
     let weir = await startWeir(t, home, { keep: true });
     assert.ok(pings(a, b.ip));
-    const stream = await udpStream(t, a, b);
-    const server = start(t, b, "iperf3", "-s", "-1", "--forceflush");
-    await until(() => server.output().includes("listening"), "iperf3 listens");
-    const client = start(t, a, "iperf3", "-c", b.ip, "-t", "6", "-J", "-b", "300M");
-    await pause(1500);
+    const load = await traffic(t, a, b);
+    await counted(home, 100);
     await killed(weir);
-    for (const next of [{ command }, {}, { command }]) {
-      await pause(500);
-      weir = await startWeir(t, home, { keep: true, ...next });
-      await eventually(
-        () => flowsTo(weir, 7000),
-        (flows) => flows.length === 1,
-        "the flow is there",
-      );
-      const audit = weir.json<List<AuditJson>>("show", "audit").items[0]!;
-      assert.ok(audit.ok, JSON.stringify(audit));
+    let wholeMs = 0;
+    for (const command of [other, COMMAND]) {
+      [weir, wholeMs] = await timed(startWeir(t, home, { keep: true, command }));
+      await counted(home, 100);
+      await audited(home);
       await killed(weir);
     }
+    // A generation that is half made, ports of which some have the new programs, flows that are being moved.
+    await killedStarts(t, home, [0.6, 0.75, 0.9], { wholeMs, command: other });
+    await load.goesOn();
+    weir = await startWeir(t, home, { keep: true });
+    await killed(weir);
     // Another size of the table is another layout, too.
-    home.write({
-      flows: { activeTimeout: "1s", idleTimeout: "15s", max: 30_000 },
-      bridges: [bridge([a, b])],
-      exporters: [{ type: "netflow-v5", collectors: [`127.0.0.1:${nf.port}`] }],
-    });
-    weir = await startWeir(t, home, { keep: true, command });
-    const { sent, lost, twice } = await stream.end();
-    assert.deepEqual(lost, [], `of ${sent}`);
-    assert.equal(twice, 0);
-    assert.equal(await client.ended, 0, client.output());
-    await eventually(
-      () => nf.packets(7000),
-      (packets) => packets === sent,
-      `records of ${sent} datagrams`,
-    );
-    await pause(700);
-    assert.equal(nf.packets(7000), sent, "and no more");
-    const { end } = JSON.parse(client.output());
-    t.diagnostic(
-      `${sent} datagrams, ${(end.sum_sent.bits_per_second / 1e6).toFixed(0)} Mbit/s of TCP with ${end.sum_sent.retransmits} retransmits`,
-    );
+    home.write(config(30_000));
+    weir = await startWeir(t, home, { keep: true, command: other });
+    await counted(home, 100);
+    const sent = await load.end();
+    await audited(home);
+    await told.settle(sent);
   },
 );

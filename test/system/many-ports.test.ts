@@ -1,7 +1,5 @@
 /** Fifty ports of the kernel datapath: one flood domain, ports that come and go under load, and nothing left behind. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
 import test from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Bridge } from "../../src/bridge/bridge.ts";
@@ -11,6 +9,7 @@ import { MAX_PORTS } from "../../src/datapath/datapath.ts";
 import * as C from "../../src/shm/counters.ts";
 import { RecordLog } from "../../src/shm/log.ts";
 import { buildFrame } from "../../src/wire/builder.ts";
+import { bpfObjects, isThere } from "../helpers/bpf-objects.ts";
 import { kernelAvailable } from "../helpers/kernel-harness.ts";
 import { needs } from "../helpers/needs.ts";
 import { wireEnds } from "../helpers/wire-ends.ts";
@@ -32,29 +31,6 @@ function frame(from: number, to: number | undefined, flow: number): Uint8Array {
     payload: 18,
   });
 }
-
-/** Kernel objects that descriptors of this process hold: "map 17", "prog 4", "link 9". */
-function bpfObjects(): Set<string> {
-  const found = new Set<string>();
-  for (const fd of readdirSync("/proc/self/fdinfo")) {
-    let text = "";
-    try {
-      text = readFileSync(`/proc/self/fdinfo/${fd}`, "utf8");
-    } catch {
-      // The descriptor by which the folder was read.
-    }
-    const isLink = /^link_id:/m.test(text);
-    for (const [, kind, id] of text.matchAll(/^(map|prog|link)_id:\s*(\d+)$/gm))
-      if (!isLink || kind === "link") found.add(`${kind} ${id}`);
-  }
-  return found;
-}
-
-const isThere = (object: string): boolean => spawnSync("bpftool", [...toWords(object)]).status === 0;
-const toWords = (object: string): string[] => {
-  const [kind, id] = object.split(" ");
-  return [kind!, "show", "id", id!];
-};
 
 test("fifty ports: a flood reaches all, ports come and go under load, nothing is left", async (t) => {
   if (!kernelAvailable(t) || !needs(t, "ip", "bpftool")) return;

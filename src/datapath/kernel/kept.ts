@@ -6,7 +6,7 @@
  * ports      1024 × 128 B     whose a port number is: u32 flags, ifIndex; byte 16 name, byte 96 device
  * cursors    256 × 64 B       where exporters stand (src/shm/cursors.ts)
  * names      256 × 64 B       whose each cursor is: SHA-256 of the exporter's name, hex
- * move       4 f64            flows of other maps that become records (old-generation.ts)
+ * move                        flows of other maps that become records (moves.ts)
  * recorded, retired           sums by port (src/flow/totals.ts)
  * counters   by port, f64     what this process counted itself, by C_…
  * ended      by port, 2 f64   wire packets and bytes of missed frames that ended in this process
@@ -24,6 +24,7 @@ import { UnattributedTable } from "../../shm/unattributed.ts";
 import { mapMemory, type MappedMemory } from "../../sys/bpf-maps.ts";
 import { cString } from "../../sys/libc.ts";
 import { type CursorStore, MAX_PORTS, type PortNo } from "../datapath.ts";
+import { Moves } from "./moves.ts";
 
 /** Bytes of the map's elements. */
 export const KEPT_LINE = 64;
@@ -45,7 +46,7 @@ function sections(slots: number, records: number) {
     ports: PORTS_BYTES,
     cursors: ExporterCursors.bytes(EXPORTERS),
     names: EXPORTERS * CURSOR_NAME,
-    move: PAGE,
+    move: Moves.bytes,
     recorded: sums,
     retired: sums,
     counters: MAX_PORTS * COUNTERS_PER_PORT * 8,
@@ -111,7 +112,7 @@ export class Kept implements CursorStore {
   private readonly portBytes: Uint8Array;
   private readonly cursors: ExporterCursors;
   private readonly names: Uint8Array;
-  readonly move: Float64Array;
+  readonly moves: Moves;
   private readonly mapped = new Map<SectionName, MappedMemory>();
 
   constructor(map: number, slots: number, records: number) {
@@ -121,13 +122,13 @@ export class Kept implements CursorStore {
     this.portBytes = new Uint8Array(section("ports"));
     this.cursors = new ExporterCursors(section("cursors"));
     this.names = new Uint8Array(section("names"));
-    this.move = new Float64Array(section("move"), 0, 4);
     this.recorded = new Float64Array(section("recorded"));
     this.retired = new Float64Array(section("retired"));
     this.counters = new Float64Array(section("counters"));
     this.ended = new Float64Array(section("ended"));
     this.withoutFlow = UnattributedTable.over(section("withoutFlow"), MAX_PORTS, ROWS);
     this.log = new RecordLog(section("log"));
+    this.moves = new Moves(section("move"), this.log, this.recorded);
     this.ledger = new Float64Array(section("ledger"));
   }
 

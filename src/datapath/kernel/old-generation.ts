@@ -3,12 +3,7 @@
  * port's program is replaced between two frames; after a grace period the old flows are quiet, and their counts are taken by
  * the names of the layout that stands in their `meta`.
  *
- * What a process that is killed in the middle has done stands in the new maps (`kept`, section `move`), so nothing is taken twice:
- *
- * ```
- * f64 0  generation being moved      1  2 × slot, +1 while its record is being appended      2  head of the log before that
- * f64 3  generation whose counters were taken
- * ```
+ * What a process that is killed in the middle has done stands in the new maps (moves.ts), so nothing is taken twice.
  */
 import { join } from "node:path";
 import { COUNTS } from "../../flow/totals.ts";
@@ -17,12 +12,12 @@ import { REC_GEN, REC_PACKETS, REC_SLOT, REC_TOTALS, RecordCursor, RecordLog } f
 import { type FlowSlots, readCounter, SLOT_WORDS, STATE_FREE } from "../../shm/slots.ts";
 import { gracePeriodLater } from "../../sys/bpf.ts";
 import { mapMemory, type MappedMemory } from "../../sys/bpf-maps.ts";
-import { closeFd, openPin, removePins } from "../../sys/bpf-pins.ts";
+import { closeFd, openPin } from "../../sys/bpf-pins.ts";
 import { MAX_PORTS, type Rule } from "../datapath.ts";
 import { LAYOUT } from "./described.ts";
 import { DIRECT_PORTS } from "./layout.ts";
 import type { KernelMaps } from "./maps.ts";
-import { generationFolder, type Meta, readMeta } from "./pins.ts";
+import { generationFolder, type Meta, readMeta, removeGeneration } from "./pins.ts";
 import { KernelRules, type RuleMaps } from "./rules.ts";
 import { rowsWithoutFlow } from "./tally.ts";
 
@@ -58,6 +53,7 @@ const CARRIED = [
   "ended",
   "withoutFlow",
   "log",
+  "move",
 ] as const;
 
 export class OldGeneration {
@@ -123,6 +119,7 @@ export class OldGeneration {
       const isSame = name !== "log" || this.theirs["RECORD_VERSION"] === LAYOUT["RECORD_VERSION"];
       if (from && isSame && from.byteLength === to.byteLength) new Uint8Array(to).set(new Uint8Array(from));
     }
+    maps.kept.moves.repair();
     const theirPorts = this.words("ports", MAX_PORTS * this.theirs["PORT_WORDS"]! * 2);
     const fields = Object.keys(LAYOUT).filter((name) => name.startsWith("P_") && name in this.theirs);
     for (const { no, ifIndex } of maps.kept.ports()) {
@@ -192,19 +189,15 @@ export class OldGeneration {
   async settle(maps: KernelMaps): Promise<void> {
     this.maps = maps;
     await gracePeriodLater();
-    const { move } = maps.kept;
-    if (move[0] !== this.generation) move.set([this.generation, 0, 0]);
-    if (move[3] === this.generation) return;
+    const { moves } = maps.kept;
+    if (moves.isTaken(this.generation)) return;
     this.takeCounters(maps);
-    move[3] = this.generation;
+    moves.setTaken(this.generation);
   }
 
   /** Where to go on. */
   get next(): number {
-    const { move, log } = this.maps!.kept;
-    const slot = Math.floor(move[1]! / 2);
-    const isAppended = move[1]! % 2 === 1 && log.head > move[2]!;
-    return isAppended ? slot + 1 : slot;
+    return this.maps!.kept.moves.next(this.generation);
   }
 
   load(slot: number, into: FlowSlots, ledger: Float64Array): boolean {
@@ -219,24 +212,27 @@ export class OldGeneration {
   }
 
   begin(slot: number): void {
-    const { move, log } = this.maps!.kept;
-    move[2] = log.head;
-    move[1] = slot * 2 + 1;
+    const port = this.slots[slot * this.theirs["SLOT_WORDS"]! + this.theirs["SLOT_KEY"]!]! >>> 16;
+    this.maps!.kept.moves.begin(this.generation, slot, port);
   }
 
   end(slot: number): void {
-    this.maps!.kept.move[1] = (slot + 1) * 2;
+    this.maps!.kept.moves.end(this.generation, slot);
   }
 
   remove(): void {
     for (const one of this.mapped) one.release();
     for (const fd of this.fds.values()) closeFd(fd);
-    removePins(generationFolder(this.folder, this.generation));
+    removeGeneration(this.folder, this.generation);
+    this.maps?.kept.moves.forget(this.generation);
   }
 
   private takeCounters({ kept }: KernelMaps): void {
     const { theirs } = this;
-    const own = kept.counters;
+    // Reckoned first, then written in one go: killed in between, the next process would take some again.
+    const inUse = kept.ports().reduce((most, { no }) => Math.max(most, no), 0) + 1;
+    const own = kept.counters.slice(0, inUse * C.COUNTERS_PER_PORT);
+    const ended = kept.ended.slice(0, inUse * 2);
     const counters = this.words("counters", MAX_PORTS * theirs["COUNTERS_PER_PORT"]! * 2);
     const { cpus } = this.meta;
     const stripes = this.words("stripes", MAX_PORTS * cpus * theirs["STRIPE_WORDS"]! * 2);
@@ -269,10 +265,13 @@ export class OldGeneration {
       }
       // Frames that went up from there come back here.
       const up = (name: string): number => readCounter(ups, (no * theirs["UP_WORDS"]! + theirs[name]!) * 2);
-      kept.ended[no * 2]! -= up("UP_SENT") - up("UP_BACK");
-      kept.ended[no * 2 + 1]! -= up("UP_SENT_BYTES") - up("UP_BACK_BYTES");
+      ended[no * 2]! -= up("UP_SENT") - up("UP_BACK");
+      ended[no * 2 + 1]! -= up("UP_SENT_BYTES") - up("UP_BACK_BYTES");
     }
-    for (const { port, vlan, packets, bytes, l3Bytes } of rowsWithoutFlow(this.fd("without_flow")))
+    const withoutFlow = [...rowsWithoutFlow(this.fd("without_flow"))];
+    kept.counters.set(own);
+    kept.ended.set(ended);
+    for (const { port, vlan, packets, bytes, l3Bytes } of withoutFlow)
       kept.withoutFlow.add(port, vlan, packets, bytes, l3Bytes);
   }
 }

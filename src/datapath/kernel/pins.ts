@@ -20,6 +20,7 @@ import {
   pinsIn,
   removePinFolder,
   removePins,
+  unpin,
 } from "../../sys/bpf-pins.ts";
 import { LAYOUT } from "./described.ts";
 
@@ -117,9 +118,16 @@ export function removeIfEmpty(folder: string): void {
   if (generations(folder).length === 0) removeBridgePins(folder);
 }
 
+/** What it says of itself goes first: killed in between, the rest is what no process finished. */
+export function removeGeneration(folder: string, generation: number): void {
+  unpin(join(generationFolder(folder, generation), "meta"));
+  removePins(generationFolder(folder, generation));
+}
+
 /** Everything of a bridge is taken away: links first, so that no program runs without its maps' names. */
 export function removeBridgePins(folder: string): void {
   removePins(linksFolder(folder));
+  for (const generation of generations(folder)) removeGeneration(folder, generation);
   removePins(folder);
   // Folders above are others' too.
   removePinFolder(join(folder, ".."));

@@ -65,6 +65,7 @@ export function takeOver(maps: KernelMaps, rules: KernelRules, leaveUnattached: 
 }
 
 function goOn(maps: KernelMaps, rules: KernelRules): Omit<LeftBehind, "quiet"> {
+  maps.kept.moves.repair();
   redoLedger(maps);
   const highest = repairSlots(maps);
   recountFlows(maps);
