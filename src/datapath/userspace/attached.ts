@@ -23,8 +23,9 @@ export interface Attached {
   /** Drop notices written in the current window. */
   notices: number;
   noticeWindowNs: number;
-  /** Something was queued for output since the last flush. */
-  dirty: boolean;
+  /** Frames that were queued for output since the last flush, and how many of them are a mirror's copies. */
+  queued: number;
+  copies: number;
 }
 
 export function attachPort(no: number, port: Port): Attached {
@@ -42,7 +43,8 @@ export function attachPort(no: number, port: Port): Attached {
     skip: 0,
     notices: 0,
     noticeWindowNs: 0.5,
-    dirty: false,
+    queued: 0,
+    copies: 0,
   };
 }
 

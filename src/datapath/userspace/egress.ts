@@ -17,7 +17,8 @@ import {
   TAG_SET_VID,
 } from "../../pipeline/actions.ts";
 import * as C from "../../shm/counters.ts";
-import type { Attached } from "./attached.ts";
+import { type Attached, BATCH } from "./attached.ts";
+import { CopyShare } from "./copy-share.ts";
 import type { Frame } from "./frame.ts";
 import { applyTag, TAG_HEADROOM, undoTag } from "./tags.ts";
 
@@ -29,11 +30,16 @@ export class Egress {
   private readonly ports: readonly (Attached | undefined)[];
   private readonly own: Float64Array;
   private readonly transmits: boolean;
+  private readonly clock: (() => number) | undefined;
+  /** What copies may take of the thread's time. */
+  readonly share = new CopyShare();
   private readonly scratch = new Uint8Array(SCRATCH_BYTES);
   /** TCI (with the present bit) of the first output of the last frame; 0 = untagged. */
   outTci = 0;
 
-  constructor(ports: readonly (Attached | undefined)[], own: Float64Array, transmits: boolean) {
+  /** `clock`: of the thread, ns; absent: what copies cost does not matter. */
+  constructor(ports: readonly (Attached | undefined)[], own: Float64Array, transmits: boolean, clock?: () => number) {
+    this.clock = clock;
     this.ports = ports;
     this.own = own;
     this.transmits = transmits;
@@ -77,13 +83,25 @@ export class Egress {
     // What is pushed may come on top of the largest frame of the source: devices take one tag more than their MTU says.
     if (entry.maxFrame !== 0 && isTooBig(entry.maxFrame, frame, TCI_PRESENT)) return false;
     if (!this.send(entry, operation, tci, tpid, frame)) return false;
-    entry.dirty = true;
+    entry.queued++;
+    entry.copies++;
     return true;
   }
 
-  /** Nothing that was given to this port is read any more. */
-  flush(no: number): void {
+  /** Nothing that was given to port `no` is read any more. */
+  flushPort(no: number): void {
     this.ports[no]?.port.flush();
+  }
+
+  /** Send what is queued. A port's queue may have been full before: its last batch tells what a copy costs. */
+  flush(entry: Attached): void {
+    const { port, queued, copies } = entry;
+    if (queued === 0) return;
+    entry.queued = entry.copies = 0;
+    if (copies === 0 || this.clock === undefined) return port.flush();
+    const beforeNs = this.clock();
+    port.flush();
+    this.share.spend(((this.clock() - beforeNs) * copies) / (((queued - 1) % BATCH) + 1));
   }
 
   /** One output. Returns 0 or a drop reason. */
@@ -93,7 +111,7 @@ export class Egress {
     if (entry.maxFrame !== 0 && isTooBig(entry.maxFrame, frame, inTci)) return DROP_PKT_TOO_BIG;
     const shift = operation === TAG_PUSH ? TAG_BYTES : operation === TAG_POP ? -TAG_BYTES : 0;
     if (!this.send(entry, operation, tci, tpid, frame)) return DROP_TX_FAILED;
-    entry.dirty = true;
+    entry.queued++;
     const { own } = this;
     own[entry.base + C.C_TX_PACKETS]! += frame.packets;
     own[entry.base + C.C_TX_BYTES]! += frame.wireBytes + shift * frame.packets;

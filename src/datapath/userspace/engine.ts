@@ -71,6 +71,8 @@ export interface EngineOptions {
   readonly hooks?: EngineHooks;
   /** False: the ports send nowhere (replay). What becomes of a frame is decided and counted, and nothing is copied out. */
   readonly transmits?: boolean;
+  /** Of the thread, ns: what copies cost is measured by it. Absent: it does not matter. */
+  readonly clock?: () => number;
 }
 
 export class Engine {
@@ -91,6 +93,7 @@ export class Engine {
   private readonly own = new Float64Array(MAX_PORTS * C.COUNTERS_PER_PORT);
   private readonly egress: Egress;
   private readonly mirrors: Mirrors;
+  private hadTime = true;
   private isDirty = false;
 
   // Scratch: the frame in hand, its key, its facts.
@@ -102,7 +105,7 @@ export class Engine {
     this.hooks = options.hooks ?? {};
     this.memory = options.memory;
     this.pending = new Pending(options.memory.misses);
-    this.egress = new Egress(this.byNo, this.own, options.transmits ?? true);
+    this.egress = new Egress(this.byNo, this.own, options.transmits ?? true, options.clock);
     this.mirrors = new Mirrors(options.memory, this.egress);
     this.random = new Random(options.seed);
     this.sampler = new Sampler(options.memory, this.own, this.random);
@@ -194,6 +197,7 @@ export class Engine {
   /** One batch from every port. Returns how many frames came. */
   breathe(nowNs: number): number {
     let frames = 0;
+    this.egress.share.turn(nowNs, this.hadTime);
     for (const entry of this.active) {
       if (!entry.enabled) continue;
       const count = entry.port.receive(entry.batch, nowNs);
@@ -203,6 +207,7 @@ export class Engine {
     this.serveRetire();
     if (frames > 0) this.flush();
     if (this.isDirty) this.commit();
+    this.hadTime = frames === 0;
     return frames;
   }
 
@@ -241,11 +246,7 @@ export class Engine {
   }
 
   private flush(): void {
-    for (const entry of this.active) {
-      if (!entry.dirty) continue;
-      entry.dirty = false;
-      entry.port.flush();
-    }
+    for (const entry of this.active) this.egress.flush(entry);
   }
 
   private receive(entry: Attached, count: number, nowNs: number): void {

@@ -176,6 +176,7 @@ export class Mirrors {
     frame: Frame,
     snaplen: number,
   ): boolean {
+    if (this.egress.share.isUsedUp) return this.drop(sessions, frame);
     const { captured, length, gsoSize, gsoHeaders } = frame;
     let bytes = frame.wireBytes;
     let isSent: boolean;
@@ -226,7 +227,7 @@ export class Mirrors {
       if (this.copy(target, operand, piece)) bytes += piece.length;
     }
     // The next frame that is cut takes the same memory.
-    this.egress.flush(target & 0xffff);
+    this.egress.flushPort(target & 0xffff);
     return bytes;
   }
 
@@ -240,15 +241,11 @@ export class Mirrors {
     reason: number,
     snaplen: number,
   ): boolean {
-    const { copies, sessions: counters } = this.memory;
+    const { copies } = this.memory;
     // A super-packet is cut into segments first, a partial checksum is completed first: both need all of it.
     const captured = isFinished(frame) ? Math.min(frame.captured, snaplen + TAG_BYTES) : frame.captured;
     const at = copies.reserve(M.COPY_HEAD_BYTES + captured);
-    if (at < 0) {
-      for (let left = sessions; left !== 0; left &= left - 1)
-        counters[(31 - Math.clz32(left & -left)) * M.SESSION_COUNTERS + M.M_QUEUE_DROPPED]! += frame.packets;
-      return false;
-    }
+    if (at < 0) return this.drop(sessions, frame);
     const { u32, u8 } = copies;
     const w = at >>> 2;
     copies.f64[at >>> 3] = frame.timeNs;
@@ -268,6 +265,14 @@ export class Mirrors {
     else for (let n = offset - before; n < offset + captured; n++) u8[to + n] = bytes[n]!;
     copies.commit();
     return true;
+  }
+
+  /** There is no room for a copy, or no time. */
+  private drop(sessions: number, frame: Frame): false {
+    const { sessions: counters } = this.memory;
+    for (let left = sessions; left !== 0; left &= left - 1)
+      counters[(31 - Math.clz32(left & -left)) * M.SESSION_COUNTERS + M.M_QUEUE_DROPPED]! += frame.packets;
+    return false;
   }
 
   private count(sent: number, frame: Frame): void {

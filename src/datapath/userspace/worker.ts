@@ -23,7 +23,7 @@ async function run(start: WorkerStart): Promise<void> {
   runAt(start.priority);
   const control = parentPort!;
   const views = attach(start.memory);
-  const engine = new Engine({ memory: views, seed: start.seed });
+  const engine = new Engine({ memory: views, seed: start.seed, clock: monotonicNs });
   const idle = new Idle(views.control);
   const say = (message: FromWorker): void => control.postMessage(message);
   const statuses = new Map<PortNo, string>();
