@@ -75,8 +75,8 @@ export interface Played {
   close(): Promise<void>;
 }
 
-/** Serves the page and plays a recording to it. */
-export async function playFeed(recorded: readonly Recorded[]): Promise<Played> {
+/** Serves the page and plays a recording to it. A client is told the last `pastMs` at once. */
+export async function playFeed(recorded: readonly Recorded[], pastMs = 0): Promise<Played> {
   const files = pageFiles(join(projectRoot, "dist/page"));
   const server = createServer((request: IncomingMessage, response: ServerResponse) => {
     const { pathname } = new URL(request.url ?? "/", "http://x");
@@ -94,8 +94,8 @@ export async function playFeed(recorded: readonly Recorded[]): Promise<Played> {
     let timer: NodeJS.Timeout | undefined;
     let at = 0;
     let round = 0;
-    const beganMs = performance.now();
-    const shiftMs = Date.now() - firstMs;
+    const beganMs = performance.now() - pastMs;
+    const shiftMs = Date.now() - pastMs - firstMs;
     const next = (): void => {
       const { message } = recorded[at]!;
       const moved = again(message, shiftMs + round * lengthMs, round) as Record<string, unknown>;

@@ -158,7 +158,7 @@ test("every part of the page of a running switch", { timeout: 240_000 }, async (
     assert.deepEqual(names, names.toSorted(), "alphabetical");
     const web = cards.find((text) => text.includes("gen.acme-web1"))!;
     assert.match(web, /up[\s\S]*acme\/web1[\s\S]*VLAN 100[\s\S]*↑\s*[\d.]+[kM]?[\s\S]*↓\s*[\d.]+[kM]?/);
-    assert.equal(await page.locator(".card").first().locator("canvas").count(), 2);
+    assert.equal(await page.locator(".card").first().locator(".spark .area[d^='M']").count(), 2);
     assert.match(
       cards.find((text) => text.includes("gen.globex-lab7"))!,
       /refused\/s/,

@@ -29,6 +29,20 @@ function settled(flows: FlowJson[], order: Map<string, number>): FlowJson[] {
   return flows.toSorted((a, b) => (order.get(a.id) ?? Infinity) - (order.get(b.id) ?? Infinity) || 0);
 }
 
+let made = 0;
+
+/**
+ * The table's row of each flow, by the flow's id. A flow keeps its row; one that is new takes over the row of one that is
+ * gone, for a row costs more to make than to fill. But never under a pointer or the focus: there nobody shall meet another flow.
+ */
+function rowsOf(flows: readonly FlowJson[], before: ReadonlyMap<string, number>, busy: boolean): Map<string, number> {
+  const rows = new Map<string, number>();
+  for (const { id } of flows) if (before.has(id)) rows.set(id, before.get(id)!);
+  const free = busy ? [] : [...before].filter(([id]) => !rows.has(id)).map(([, row]) => row);
+  for (const { id } of flows) if (!rows.has(id)) rows.set(id, free.shift() ?? ++made);
+  return rows;
+}
+
 export const fate = (flow: FlowJson): string =>
   flow.disposition === "dropped"
     ? `refused ${flow.dropReason ?? ""}`
@@ -130,6 +144,7 @@ export function Flows() {
   const at = useRef(0);
   const key = useRef("");
   const asked = useRef(0);
+  const rows = useRef(new Map<string, number>());
   const wanted = `${place.sort} ${place.filter}`;
   // The answer to a new question comes a moment after it, wherever the pointer rests.
   if (key.current !== wanted || now.isAsking) asked.current = Date.now();
@@ -139,6 +154,8 @@ export function Flows() {
     at.current = now.atMs;
     key.current = wanted;
   }
+  const flows = settled(now.flows, order.current);
+  rows.current = rowsOf(flows, rows.current, busy.current);
   /** The largest first; of ages, the oldest. */
   const sortBy = (name: string): void => {
     const [first, second] = name === "firstMs" ? [name, `-${name}`] : [`-${name}`, name];
@@ -190,8 +207,8 @@ export function Flows() {
             </tr>
           </thead>
           <tbody>
-            {settled(now.flows, order.current).map((flow) => (
-              <Row key={flow.id} flow={flow} nowMs={now.atMs} pinned={flow.id === place.pin} />
+            {flows.map((flow) => (
+              <Row key={rows.current.get(flow.id)} flow={flow} nowMs={now.atMs} pinned={flow.id === place.pin} />
             ))}
           </tbody>
         </table>

@@ -24,68 +24,81 @@ export const Name = ({ children, class: more = "" }: { children: string; class?:
 export const ownerName = (owner: { tenant?: string; vm?: string } | undefined): string =>
   owner === undefined ? "" : [owner.tenant, owner.vm].filter((part) => part !== undefined).join("/");
 
-/** A rate over the page's window; draws the page's ruler too. */
+/** A spark's own units: its drawing is stretched to whatever box it has. */
+const WIDE = 900;
+const HIGH = 100;
+/** Left free above the highest rate, and below nothing. */
+const EDGE = 6;
+/** Beyond the box: where the outline of the area is not seen. */
+const OUT = 40;
+const MOST_POINTS = 150;
+
+/** The area under a rate as an SVG path; nothing before there are two moments to join. */
+function area(from: History, series: string, down: boolean): string {
+  const values = from.get(series);
+  const end = from.times.at(-1) ?? 0;
+  const skip = from.times.length - values.length;
+  // One moment before the window, so that the line comes from its edge.
+  let first = values.findIndex((_, i) => from.times[skip + i]! >= end - live.windowS);
+  if (first > 0) first--;
+  if (values.length - first < 2) return "";
+  let most = 1;
+  for (let i = first; i < values.length; i++) most = Math.max(most, values[i]!);
+  const x = (time: number): number => Math.round(WIDE * (1 - (end - time) / live.windowS));
+  const y = (value: number): number => {
+    const up = Math.round(EDGE + (value / most) * (HIGH - 2 * EDGE));
+    return down ? up : HIGH - up;
+  };
+  const base = down ? -OUT : HIGH + OUT;
+  const step = values.length - first > MOST_POINTS ? live.windowS / MOST_POINTS : 0;
+  let path = `M${x(from.times[skip + first]!)} ${base}`;
+  let peak = 0;
+  for (let i = first; i < values.length; i++) {
+    const time = from.times[skip + i]!;
+    peak = Math.max(peak, values[i]!);
+    // More moments than can be seen: the highest of those that are one point.
+    if (step > 0 && i + 1 < values.length && Math.floor(time / step) === Math.floor(from.times[skip + i + 1]! / step))
+      continue;
+    path += `L${x(time)} ${y(peak)}`;
+    peak = 0;
+  }
+  return `${path}L${WIDE + OUT} ${y(values.at(-1)!)}V${base}Z`;
+}
+
+/** A rate over the page's window, with the page's ruler. No canvas: each would be a layer that every frame has to join. */
 export function Spark({ from, series, down = false }: { from: History; series: string; down?: boolean }) {
-  const ref = useRef<HTMLCanvasElement>(null);
+  const box = useRef<SVGSVGElement>(null);
+  const line = useRef<SVGPathElement>(null);
   const { version } = useLive();
-  const draw = (): void => {
-    const canvas = ref.current;
-    if (canvas === null || canvas.clientWidth === 0) return;
-    const ratio = devicePixelRatio;
-    const [w, h] = [canvas.clientWidth, canvas.clientHeight];
-    if (canvas.width !== Math.round(w * ratio)) {
-      canvas.width = Math.round(w * ratio);
-      canvas.height = Math.round(h * ratio);
-    }
-    const g = canvas.getContext("2d")!;
-    g.setTransform(ratio, 0, 0, ratio, 0, 0);
-    g.clearRect(0, 0, w, h);
-    const style = getComputedStyle(canvas);
-    const values = from.get(series);
-    const end = from.times.at(-1) ?? 0;
-    const times = from.times.slice(from.times.length - values.length);
-    const first = Math.max(
-      0,
-      times.findIndex((t) => t >= end - live.windowS),
-    );
-    const most = Math.max(1, ...values.slice(first));
-    const x = (t: number): number => w - ((end - t) / live.windowS) * w;
-    const y = (v: number): number => (down ? 1 + (v / most) * (h - 2) : h - 1 - (v / most) * (h - 2));
-    g.beginPath();
-    for (let i = first; i < values.length; i++) g.lineTo(x(times[i]!), y(values[i]!));
-    g.strokeStyle = style.color;
-    g.lineWidth = 1.25;
-    g.stroke();
-    g.lineTo(w, y(0));
-    g.lineTo(x(times[first] ?? end), y(0));
-    g.globalAlpha = 0.16;
-    g.fillStyle = style.color;
-    g.fill();
-    g.globalAlpha = 1;
-    if (ruler.at !== undefined) {
-      g.fillStyle = style.getPropertyValue("--ruler");
-      g.fillRect(Math.round(x(ruler.at)), 0, 1, h);
-    }
+  const rule = (): void => {
+    const { at } = ruler;
+    const place = at === undefined ? -OUT : WIDE * (1 - ((from.times.at(-1) ?? 0) - at) / live.windowS);
+    line.current?.setAttribute("d", `M${Math.round(place)} 0V${HIGH}`);
   };
   useEffect(() => {
-    if (!live.frozen) draw();
+    if (ruler.at !== undefined) rule();
   }, [version]);
   useEffect(() => {
-    ruler.listeners.add(draw);
-    return () => void ruler.listeners.delete(draw);
+    ruler.listeners.add(rule);
+    return () => void ruler.listeners.delete(rule);
   }, []);
   const point = (event: MouseEvent): void => {
-    const { left, width } = ref.current!.getBoundingClientRect();
+    const { left, width } = box.current!.getBoundingClientRect();
     ruler.set((from.times.at(-1) ?? 0) - live.windowS * (1 - (event.clientX - left) / width));
   };
   return (
-    <canvas
+    <svg
       class={down ? "spark down" : "spark"}
-      ref={ref}
+      viewBox={`0 0 ${WIDE} ${HIGH}`}
+      preserveAspectRatio="none"
+      ref={box}
       aria-hidden="true"
       onMouseMove={point}
       onMouseLeave={() => ruler.set(undefined)}
-    />
+    >
+      <path class="area" d={area(from, series, down)} />
+      <path class="at" ref={line} />
+    </svg>
   );
 }
 
