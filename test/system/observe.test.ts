@@ -1,12 +1,17 @@
 /** Observe mode beside a real Linux bridge: what it carries is counted, and nothing of it is touched. */
 import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
 import test, { type TestContext } from "node:test";
 import type { AuditJson, FlowJson, PortJson } from "../../src/bridge/views/json.ts";
 import { findLink } from "../../src/sys/links.ts";
+import { api } from "../helpers/api.ts";
+import { bpfObjects, isThere } from "../helpers/bpf-objects.ts";
 import { startNfcapd } from "../helpers/collectors.ts";
 import { needs, needsRoot } from "../helpers/needs.ts";
 import { pings, sendFile } from "../helpers/netns-traffic.ts";
 import { disconnect, type Guest, guests, reconnect, sh, start, until } from "../helpers/netns.ts";
+import { RecordCollector } from "../helpers/record-collector.ts";
+import { udpStream } from "../helpers/udp-stream.ts";
 import {
   COMMAND,
   eventually,
@@ -16,6 +21,9 @@ import {
   weirHome,
   type WeirHome,
 } from "../helpers/weir-process.ts";
+import { silence, WireWitness } from "../helpers/wire-witness.ts";
+
+const STREAM = 7000;
 
 interface List<T> {
   readonly items: readonly T[];
@@ -119,6 +127,75 @@ for (const datapath of ["userspace", "kernel"] as const)
       });
     },
   );
+
+test(
+  "kernel: killed, it counts on beside the bridge; the next goes on with that, weir detach takes it away",
+  { timeout: 60_000 },
+  async (t) => {
+    if (!needsRoot(t) || !needs(t, "ip", "ping", "bpftool")) return;
+    const [a, b] = guests(t, 2, { net: 96 }) as [Guest, Guest];
+    const bridge = linuxBridge(t, [a, b]);
+    silence(a, b);
+    for (const device of [bridge, a.device, b.device]) sh("sysctl", "-qw", `net.ipv6.conf.${device}.disable_ipv6=1`);
+    const socket = createSocket("udp4");
+    await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+    t.after(() => void socket.close());
+    const collector = new RecordCollector();
+    socket.on("message", (bytes) => collector.take(bytes));
+    const home = weirHome(t);
+    home.write({
+      flows: { activeTimeout: "1s", idleTimeout: "15s" },
+      bridges: [{ name: "look", datapath: "kernel", mode: "observe", members: bridge }],
+      exporters: [{ type: "netflow-v5", collectors: [`127.0.0.1:${socket.address().port}`] }],
+    });
+    let weir = await startWeir(t, home, { keep: true });
+    assert.ok(pings(a, b.ip));
+    const wire = new WireWitness(a, b);
+    const stream = await udpStream(t, a, b, { port: STREAM });
+    const flow = async (packets: number): Promise<FlowJson> => {
+      for (const until = performance.now() + 8000; performance.now() < until; await pause(20)) {
+        const path = `flows?where=${encodeURIComponent(`dstPort=${STREAM}`)}`;
+        const [one] = (await api<List<FlowJson>>(home.socket, "GET", path)).items;
+        if (one !== undefined && one.packets > packets) return one;
+      }
+      throw new Error(`no more than ${packets} packets of the stream`);
+    };
+    const first = await flow(100);
+    for (const signal of ["SIGKILL", "SIGTERM"] as const) {
+      const { packets } = await flow(0);
+      const before = received(a);
+      weir.signal(signal);
+      await weir.ended;
+      await until(() => received(a) > before + 200, "frames go on");
+      weir = await startWeir(t, home, { keep: true });
+      assert.equal((await flow(packets + 200)).id, first.id, "the same flow");
+    }
+    const { sent, lost, twice } = await stream.end();
+    assert.deepEqual([lost, twice], [[], 0], `of ${sent}`);
+    await wire.settle();
+    await eventually(
+      () => collector.packets(STREAM),
+      (packets) => packets === sent,
+      `records of ${sent} datagrams`,
+    );
+    const audit = weir.json<List<AuditJson>>("show", "audit").items[0]!;
+    assert.ok(audit.ok, JSON.stringify(audit));
+
+    const ours = [...bpfObjects(weir.child.pid)];
+    assert.ok(ours.filter((one) => one.startsWith("link")).length >= 2, "a program on each");
+    weir.signal("SIGKILL");
+    await weir.ended;
+    assert.ok(ours.filter((one) => one.startsWith("link")).every(isThere));
+    const detached = home.run("detach", "--state-dir", home.stateDir);
+    assert.match(detached.stdout, /^look {2}ended/, detached.stderr);
+    await eventually(
+      () => ours.filter(isThere),
+      (left) => left.length === 0,
+      "bpftool shows none of it",
+    );
+    assert.ok(pings(a, b.ip), "the bridge was never ours");
+  },
+);
 
 test("a lone device, both ways; what would count twice is refused", { timeout: 60_000 }, async (t) => {
   if (!needsRoot(t) || !needs(t, "ip", "tc", "ping")) return;
