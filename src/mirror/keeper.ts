@@ -241,7 +241,7 @@ export class MirrorKeeper {
       }
       session.ports = new Set(chosen.map(({ no }) => no));
       session.names = chosen.map(({ name }) => name);
-      session.message = chosen.length === 0 ? matchesNothing(select) : undefined;
+      session.message = chosen.length === 0 ? matchesNothing(select) : this.uncut(session.options.config);
       const counted = outputs.map((one) => {
         if (one.type === "span") return (COPY_SPAN << 24) | (number(one.port) ?? 0);
         return one.type === "rspan" ? (COPY_RSPAN << 24) | one.vlan : 0;
@@ -307,6 +307,17 @@ export class MirrorKeeper {
       const captured = snaplen === 0 ? frame.captured : Math.min(frame.captured, snaplen);
       for (const output of session.outputs) output.write(frame, captured);
     }
+  }
+
+  /** A sentence where the snap length is not for all outputs. */
+  private uncut({ snaplen, outputs }: MirrorConfig): string | undefined {
+    if (snaplen === 0 || this.options.datapath.kind !== "kernel") return undefined;
+    const whole = outputs.flatMap((one) => {
+      if (one.type === "span") return `port ${one.port}`;
+      return one.type === "rspan" ? `VLAN ${one.vlan}` : [];
+    });
+    if (whole.length === 0) return undefined;
+    return `sends whole frames to ${whole.join(", ")}: the kernel datapath cuts for files, streams and tunnels only`;
   }
 
   private tunnel(output: ErspanConfig, before: readonly CopyOutput[], nowMs: number): ErspanOutput {

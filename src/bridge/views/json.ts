@@ -262,7 +262,7 @@ export interface MirrorJson {
   /** When its time is over; absent: it has no limit. */
   endsMs?: number;
   state: "running" | "ended";
-  /** A sentence: why it ended, or why it copies nothing ("matches no port: no port has owner.vm web1"). */
+  /** A sentence: why it ended, why it copies nothing ("matches no port: no port has owner.vm web1"), or what it does not cut. */
   message?: string;
   select: MirrorSelectJson;
   outputs: MirrorOutputJson[];

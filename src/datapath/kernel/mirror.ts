@@ -78,7 +78,9 @@ export class KernelMirrors {
       this.sum(bit, this.before);
       this.counts.fill(0, bit * SESSION_COUNTERS, (bit + 1) * SESSION_COUNTERS);
     }
-    writeU64(gates, row + L.G_SNAPLEN, gate.snaplen);
+    // What goes to ports and VLANs alone is sent whole, and so it is counted.
+    const isCut = gate.outputs.length === 0 || gate.outputs.includes(0);
+    writeU64(gates, row + L.G_SNAPLEN, isCut ? gate.snaplen : 0);
     writeU64(gates, row + L.G_SAMPLE, gate.sample);
     writeU64(gates, row + L.G_PPS, gate.pps);
     writeU64(gates, row + L.G_BPS, gate.bps);
