@@ -97,9 +97,8 @@ const TWO_32 = 4294967296;
 
 /** The consumer's end of a BPF ring buffer (BPF_MAP_TYPE_RINGBUF), read in place. */
 export interface RingBuffer {
-  /** Give each record that is there to `take` (byte offset in `bytes`, valid during the call), at most `limit`. */
-  drain(take: (offset: number, length: number) => void, limit: number): number;
-  readonly bytes: Uint8Array;
+  /** Give each record that is there to `take` (in `bytes` from `offset`, valid during the call), at most `limit`. */
+  drain(take: (bytes: Uint8Array, offset: number, length: number) => void, limit: number): number;
   release(): void;
 }
 
@@ -113,23 +112,31 @@ export interface RingBuffer {
  */
 export function mapRingBuffer(fd: number, size: number): RingBuffer {
   const own = mapMemory(fd, PAGE);
-  const theirs = mapMemory(fd, PAGE + 2 * size, PAGE, PROT_READ);
+  const theirs = mapMemory(fd, PAGE, PAGE, PROT_READ);
   const consumer = new Int32Array(own.buffer);
   const producer = new Int32Array(theirs.buffer);
-  const bytes = new Uint8Array(theirs.buffer, PAGE, 2 * size);
+  // Twice the ring counts as resident: not before there is a record.
+  let data: MappedMemory | undefined;
+  let bytes = new Uint8Array(0);
+  let headers = new Int32Array(0);
+  const mapData = (): void => {
+    data = mapMemory(fd, 2 * size, 2 * PAGE, PROT_READ);
+    bytes = new Uint8Array(data.buffer);
+    headers = new Int32Array(data.buffer);
+  };
   // An earlier process may have read a part.
   let position = (consumer[1]! >>> 0) * TWO_32 + (consumer[0]! >>> 0);
   return {
-    bytes,
     drain(take, limit) {
       let taken = 0;
       // The low words are enough: the two are never further apart than the ring is long.
       while (taken < limit && Atomics.load(producer, 0) !== (position | 0)) {
+        if (data === undefined) mapData();
         const at = position & (size - 1);
-        const header = Atomics.load(producer, (PAGE + at) >> 2) >>> 0;
+        const header = Atomics.load(headers, at >> 2) >>> 0;
         if ((header & BUSY) !== 0) break;
         const length = header & ~(BUSY | DISCARD);
-        if ((header & DISCARD) === 0) take(at + RECORD_HEADER, length);
+        if ((header & DISCARD) === 0) take(bytes, at + RECORD_HEADER, length);
         position += (RECORD_HEADER + length + 7) & ~7;
         consumer[1] = Math.floor(position / TWO_32);
         Atomics.store(consumer, 0, position | 0);
@@ -140,6 +147,7 @@ export function mapRingBuffer(fd: number, size: number): RingBuffer {
     release() {
       own.release();
       theirs.release();
+      data?.release();
     },
   };
 }

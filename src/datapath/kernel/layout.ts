@@ -72,8 +72,10 @@ export const SET_QUIET_HIGH = 9;
 export const SET_OBSERVE = 10;
 /** Sets of hints, less one: the number is a power of two. */
 export const SET_HINT_MASK = 11;
-/** Slot numbers that a set of hints holds (hints.ts). */
-export const HINT_WAYS = 4;
+/** Words of a set of hints (hints.ts): so many slot numbers, then how many found no room. */
+export const HINT_WAYS = 7;
+export const HINT_LOST = 7;
+export const HINT_WORDS = 8;
 export const HASH_FACTOR = 0x9e3779b1;
 /** While no process is there: packets flooded, and refused. */
 export const SET_AWAY_FLOODED = 12;

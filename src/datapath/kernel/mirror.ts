@@ -156,11 +156,11 @@ function copySource(ring: RingBuffer): CopyRing {
   const u8 = new Uint8Array(buffer);
   const u32 = new Uint32Array(buffer);
   const f64 = new Float64Array(buffer);
-  const captured = new DataView(ring.bytes.buffer, ring.bytes.byteOffset, ring.bytes.byteLength);
   let isHeld = false;
-  const take = (at: number): void => {
-    const bytes = COPY_HEAD_BYTES + captured.getUint32(at + COPY_CAPTURED * 4, true);
-    u8.set(ring.bytes.subarray(at, at + bytes));
+  const take = (records: Uint8Array, at: number): void => {
+    u8.set(records.subarray(at, at + COPY_HEAD_BYTES));
+    const end = at + COPY_HEAD_BYTES + u32[COPY_CAPTURED]!;
+    u8.set(records.subarray(at + COPY_HEAD_BYTES, end), COPY_HEAD_BYTES);
     // A whole number there, a double here.
     f64[0] = u32[1]! * TWO_32 + u32[0]!;
     isHeld = true;

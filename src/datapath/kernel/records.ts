@@ -28,15 +28,15 @@ const NUMBERS = 3;
 
 /** Move what is there. `lost` is told the port of a record that found no room. Returns how many were moved. */
 export function moveRecords(from: RingBuffer, to: RecordRing, lost: (port: number) => void): number {
-  const view = new DataView(from.bytes.buffer, from.bytes.byteOffset, from.bytes.byteLength);
-  return from.drain((at) => {
-    const captured = view.getUint32(at + SAMPLE_CAPTURED_LENGTH * 4, true);
+  return from.drain((ring, at) => {
+    const view = new DataView(ring.buffer, at, SAMPLE_HEAD_BYTES);
+    const captured = view.getUint32(SAMPLE_CAPTURED_LENGTH * 4, true);
     const bytes = SAMPLE_HEAD_BYTES + captured;
     const start = to.reserve(bytes);
-    if (start < 0) return lost(view.getUint32(at + SAMPLE_PORT * 4, true));
-    to.u8.set(from.bytes.subarray(at, at + bytes), start);
+    if (start < 0) return lost(view.getUint32(SAMPLE_PORT * 4, true));
+    to.u8.set(ring.subarray(at, at + bytes), start);
     for (let n = 0; n < NUMBERS; n++)
-      to.f64[start / 8 + n] = view.getUint32(at + n * 8 + 4, true) * TWO_32 + view.getUint32(at + n * 8, true);
+      to.f64[start / 8 + n] = view.getUint32(n * 8 + 4, true) * TWO_32 + view.getUint32(n * 8, true);
     to.commit();
   }, LIMIT);
 }

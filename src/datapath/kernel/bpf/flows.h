@@ -101,30 +101,36 @@ static __always_inline struct weir_hints *hints_of(const struct weir_settings *s
 	return bpf_map_lookup_elem(&hints, &set);
 }
 
-/* The slot that a hint leads to, and its number; NULL: ask find_slot. */
+/*
+ * The slot that a hint leads to, and its number. NULL: find_slot knows if `is_lost`, else nobody has made one, so far as
+ * anybody has told; create_slot notices if somebody has.
+ */
 static __always_inline struct weir_slot *find_hinted(const struct weir_settings *settings, const struct weir_key *key,
-						     __u32 hash, __u32 *number)
+						     __u32 hash, __u32 *number, int *is_lost)
 {
 	struct weir_hints *set = hints_of(settings, hash);
 
+	*is_lost = 1;
 	if (!set)
 		return NULL;
 	for (int n = 0; n < HINT_WAYS; n++) {
-		__u32 hint = *(volatile __u32 *)&set->way[n];
+		__u32 hint = *(volatile __u32 *)&set->word[n];
 
 		if ((hint & ~HINT_SLOT) != HINT_TAG(hash))
 			continue;
 		*number = hint & HINT_SLOT;
 		struct weir_slot *slot = bpf_map_lookup_elem(&slots, number);
 
+		/* Another key with this tag may stand behind it. */
 		return slot && same_key(slot, key) ? slot : NULL;
 	}
+	*is_lost = *(volatile __u32 *)&set->word[HINT_LOST] != 0;
 	return NULL;
 }
 
 /*
  * Once, by who made the slot, before it is LIVE: the sweeper, which takes the hint away with the key, cannot be earlier.
- * A full set loses one of its hints; that flow is found by its key as before.
+ * A full set loses one of its hints, and counts it; that flow is found by its key.
  */
 static __always_inline void leave_hint(const struct weir_settings *settings, __u32 hash, __u32 number)
 {
@@ -134,9 +140,11 @@ static __always_inline void leave_hint(const struct weir_settings *settings, __u
 	if (!set)
 		return;
 	for (int n = 0; n < HINT_WAYS; n++)
-		if (__sync_val_compare_and_swap(&set->way[n], 0, hint) == 0)
+		if (*(volatile __u32 *)&set->word[n] == 0 && __sync_val_compare_and_swap(&set->word[n], 0, hint) == 0)
 			return;
-	__sync_lock_test_and_set(&set->way[number & (HINT_WAYS - 1)], hint);
+	/* Any of them: the verifier understands a mask, not a remainder. */
+	if (__sync_lock_test_and_set(&set->word[number & 3], hint))
+		__sync_fetch_and_add(&set->word[HINT_LOST], 1);
 }
 
 /*

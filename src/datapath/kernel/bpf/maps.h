@@ -66,9 +66,9 @@ struct weir_masks {
 	struct weir_mask row[MAX_MASKS];
 };
 
-/* Slots that a key's hash leads to: number, tag in the highest byte; 0 = none. ../hints.ts. */
+/* Slots that a key's hash leads to: number, tag in the highest byte; 0 = none. Then how many found no room. ../hints.ts. */
 struct weir_hints {
-	__u32 way[HINT_WAYS];
+	__u32 word[HINT_WORDS];
 };
 
 struct weir_rule {

@@ -176,7 +176,9 @@
 #define SET_QUIET_HIGH 9
 #define SET_OBSERVE 10
 #define SET_HINT_MASK 11
-#define HINT_WAYS 4
+#define HINT_WAYS 7
+#define HINT_LOST 7
+#define HINT_WORDS 8
 #define HASH_FACTOR 0x9e3779b1
 #define SET_AWAY_FLOODED 12
 #define SET_AWAY_REFUSED 13

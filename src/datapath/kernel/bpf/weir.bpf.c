@@ -95,10 +95,14 @@ static __always_inline int decide(struct __sk_buff *skb, struct weir_frame *fram
 {
 	struct weir_rule *rule = NULL;
 	__u32 index = 0, block = NO_RULE, why = 0, number = NO_SLOT;
-	struct weir_slot *slot = find_hinted(settings, &frame->key, hash_key(&frame->key), &number);
+	int is_lost = 0;
+	struct weir_slot *slot = find_hinted(settings, &frame->key, hash_key(&frame->key), &number, &is_lost);
 
 	if (!slot) {
-		number = find_slot(&frame->key, &why);
+		number = NO_SLOT;
+		why = SLOT_UNKNOWN;
+		if (is_lost)
+			number = find_slot(&frame->key, &why);
 		/* NO_SLOT is beyond the array: no slot then. */
 		slot = bpf_map_lookup_elem(&slots, &number);
 	}
