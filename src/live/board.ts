@@ -149,7 +149,11 @@ function narrowed(name: SharedName, value: unknown, { bridge, tenant, port }: Sc
   });
 }
 
-function samplingOf({ bridge, name, samplePool, samples, sampleDrops }: PortJson): SamplingJson[] {
+/**
+ * How good estimates from a port's samples are: within 196 · √(1/n) percent, 95 times of 100 (Phaal and Panchen, "Packet
+ * Sampling Basics", sflow.org). Nothing of a port without samples.
+ */
+export function samplingOf({ bridge, name, samplePool, samples, sampleDrops }: PortJson): SamplingJson[] {
   if (samples === 0) return [];
   const errorPercent = Number((196 * Math.sqrt(1 / samples)).toPrecision(3));
   const rate = Math.round(samplePool / samples);

@@ -11,6 +11,7 @@ import { WebSocketServer, type WebSocket } from "ws";
 import type { EventJson, FlowJson, MirrorJson, PortJson, TenantJson } from "../../src/bridge/views/json.ts";
 import { compileWhere } from "../../src/api/where.ts";
 import { compareBy } from "../../src/api/query.ts";
+import { samplingOf } from "../../src/live/board.ts";
 import {
   HOSTILE,
   audit,
@@ -129,6 +130,7 @@ function moment(t: number, atMs: number, script: Script, mirrors: MirrorJson[]) 
     atMs,
     system: { ...system, bridges, exporters: exporters.map(({ name, type, state }) => ({ name, type, state })) },
     ports,
+    sampling: ports.flatMap(samplingOf),
     tenants: script.hostile ? [...named, { ...tenants[0]!, tenant: LONG, rxBps: 1e6 }] : named,
     drops: script.hostile
       ? [{ ...drops.items[0]!, port: LONG, text: LONG, last: LONG }]

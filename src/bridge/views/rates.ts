@@ -69,20 +69,27 @@ export class Rates {
 
   /** Per second, of one port; 0 until two looks were taken. Never below 0: a device that is attached anew counts from 0. */
   perSecond(port: number, meter: number): number {
-    const newest = this.count - 1;
-    const oldest = this.windowStart();
-    if (oldest >= newest) return 0;
-    const seconds = (this.at(newest) - this.at(oldest)) / 1000;
-    const at = port * METERS + meter;
-    const difference = this.rows[newest % LOOKS]![at]! - this.rows[oldest % LOOKS]![at]!;
-    return seconds > 0 ? Math.max(0, difference / seconds) : 0;
+    return this.sum(port, port + 1, meter);
   }
 
   /** Of all ports together. */
   total(meter: number): number {
+    return this.sum(0, this.ports, meter);
+  }
+
+  private sum(from: number, to: number, meter: number): number {
+    const newest = this.count - 1;
+    const oldest = this.windowStart();
+    if (oldest >= newest) return 0;
+    const seconds = (this.at(newest) - this.at(oldest)) / 1000;
+    if (seconds <= 0) return 0;
+    const [now, before] = [this.rows[newest % LOOKS]!, this.rows[oldest % LOOKS]!];
     let sum = 0;
-    for (let port = 0; port < this.ports; port++) sum += this.perSecond(port, meter);
-    return sum;
+    for (let port = from; port < to; port++) {
+      const at = port * METERS + meter;
+      sum += Math.max(0, now[at]! - before[at]!);
+    }
+    return sum / seconds;
   }
 
   private at(look: number): number {

@@ -1,9 +1,8 @@
 /** Conservation as sums that add up, exporters, and how far estimates from samples can be trusted. */
 import type { AuditJson, ExporterJson } from "../../bridge/views/json.ts";
-import { ago, band95, bytes, count, short } from "./format.ts";
+import { ago, bytes, count, short } from "./format.ts";
 import { Fact, Facts, Name } from "./parts.tsx";
-import type { SamplingJson } from "../messages.ts";
-import { useLive, type Live } from "./store.ts";
+import { useLive } from "./store.ts";
 
 /** A number of a sum, and what it is made of. */
 const Term = ({
@@ -146,20 +145,6 @@ function Sum({ audit }: { audit: AuditJson }) {
   );
 }
 
-/** The feed says it; of one that does not, it is worked out from the ports' counters. */
-const sampled = (now: Live): readonly Omit<SamplingJson, "rate" | "drops">[] =>
-  now.sampling.length > 0
-    ? now.sampling
-    : now.ports
-        .filter((port) => port.samplePool > 0)
-        .map(({ bridge, name, samples, samplePool }) => ({
-          bridge,
-          port: name,
-          samples,
-          pool: samplePool,
-          errorPercent: band95(samples) * 100,
-        }));
-
 export function Audit() {
   const now = useLive();
   return (
@@ -188,14 +173,14 @@ export function Audit() {
           </tr>
         </thead>
         <tbody>
-          {sampled(now).map(({ bridge, port, samples, pool, errorPercent }) => (
+          {now.sampling.map(({ bridge, port, samples, pool, errorPercent }) => (
             <tr key={`${bridge}/${port}`}>
               <th scope="row">
                 <Name>{port}</Name>
               </th>
               <td class="n">{count(samples)}</td>
               <td class="n">{short(pool)}</td>
-              <td class="n">{samples > 0 ? `± ${Number(errorPercent.toPrecision(2))} %` : "no sample yet"}</td>
+              <td class="n">± {Number(errorPercent.toPrecision(2))} %</td>
             </tr>
           ))}
         </tbody>

@@ -99,12 +99,6 @@ const end = (ip: string | undefined, mac: string, port: number | undefined): str
 export const source = (f: Ends): string => end(f.ipSrc, f.ethSrc, f.srcPort);
 export const destination = (f: Ends): string => end(f.ipDst, f.ethDst, f.dstPort);
 
-/**
- * The 95 % band of an estimate from n samples, as a share of it: 1.96 · √(1/n) (Phaal and Panchen, "Packet Sampling
- * Basics", sflow.org). Infinite without samples.
- */
-export const band95 = (samples: number): number => (samples > 0 ? 1.96 / Math.sqrt(samples) : Infinity);
-
 /** Keys that people may type with ":"; everything else keeps its colons (MACs, IPv6). */
 const TYPED =
   /(^|\s)(id|tenant|vm|bridge|port|output|outputPort|vlan|innerVlan|pcp|etherType|proto|ip|ipSrc|ipDst|mac|ethSrc|ethDst|srcPort|dstPort|icmpType|arpOp|tcpFlags|malformed|disposition|dropReason|rule|mirrors|owner[.\w]*|packets|bytes|pps|bps|state|type|device|reason):(?=\S)/g;
