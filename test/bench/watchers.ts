@@ -1,65 +1,59 @@
 /**
- * Clients of the feed in a process of their own, as they are: `fork(watchers.js, [SOCKET, COUNT])`. Told "on" they come
- * and answer when each has been told something; told "off" they leave and answer how many messages all of them got.
+ * Clients of the feed in a process of their own, as they are: `fork(watchers.js, [SOCKET, COUNT, WISHES])`. They stay
+ * connected. Told "on" each asks for everything once a second, in WISHES different ways; told "off", for events once a
+ * minute. They answer, when each has been told something, how many messages all of them got since the answer before.
  */
 import { setPriority } from "node:os";
-import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
 
-const [socket, count] = process.argv.slice(2);
-/** As many subscriptions as that; whoever has the same shares a stream. */
-const WISHES = 10;
+const [socket, count, wishes] = process.argv.slice(2);
 const TOP = 40;
+const SILENCE = { parts: ["events"], intervalMs: 60_000 };
 
 // Elsewhere they would have a processor of their own; here they shall not take the sender's or the switch's.
 setPriority(19);
 
-let clients: WebSocket[] = [];
 let messages = 0;
+/** By client: what is waiting for its next message. */
+const waiting: (() => void)[] = [];
 
-/** Those that left are still counted for a moment: who finds no place comes again. */
-async function come(no: number): Promise<void> {
-  for (let tries = 0; ; tries++)
-    try {
-      return await connect(no);
-    } catch (error) {
-      if (tries === 50) throw error;
-      await sleep(100);
-    }
+async function connect(no: number): Promise<WebSocket> {
+  const client = new WebSocket(`ws+unix:${socket}:/live`, { perMessageDeflate: false });
+  client.on("message", () => {
+    messages++;
+    waiting[no]?.();
+  });
+  await new Promise<void>((resolve, reject) => client.on("open", resolve).on("error", reject));
+  return client;
 }
 
-async function connect(no: number): Promise<void> {
-  const client = new WebSocket(`ws+unix:${socket}:/live`, { perMessageDeflate: false });
-  await new Promise<void>((resolve, reject) => {
-    client.on("open", () => {
-      const where = no % WISHES === 0 ? {} : { where: `dstPort>${no % WISHES}` };
-      client.send(JSON.stringify({ type: "subscribe", ...where, top: TOP, intervalMs: 1000 }));
-    });
-    client.on("message", () => {
-      messages++;
-      resolve();
-    });
-    client.on("error", reject);
-  });
-  clients.push(client);
+function wish(no: number): object {
+  const kind = no % Number(wishes);
+  return { ...(kind > 0 && { where: `dstPort>${kind}` }), top: TOP, intervalMs: 1000 };
+}
+
+const connected = Promise.all(Array.from({ length: Number(count) }, (_, no) => connect(no)));
+
+async function obey(order: unknown): Promise<void> {
+  const clients = await connected;
+  const got = messages;
+  await Promise.all(
+    clients.map(
+      (client, no) =>
+        new Promise<void>((resolve) => {
+          waiting[no] = resolve;
+          client.send(JSON.stringify({ type: "subscribe", ...(order === "on" ? wish(no) : SILENCE) }));
+        }),
+    ),
+  );
+  messages = 0;
+  process.send!(got);
 }
 
 process.on("message", (order) => {
-  if (order === "off") {
-    for (const client of clients) client.terminate();
-    clients = [];
-    process.send!(messages);
-    messages = 0;
-  } else
-    Promise.all(Array.from({ length: Number(count) }, (_, no) => come(no))).then(
-      () => {
-        messages = 0;
-        process.send!("on");
-      },
-      (error: Error) => {
-        console.error(error);
-        process.exit(1);
-      },
-    );
+  obey(order).catch((error: Error) => {
+    console.error(error);
+    process.exit(1);
+  });
 });
 process.on("disconnect", () => process.exit(0));
