@@ -7,6 +7,7 @@ import { KernelDatapath } from "../../src/datapath/kernel/index.ts";
 import type { VlanConfig } from "../../src/flow/attachment.ts";
 import { CounterSnapshot } from "../../src/shm/counters.ts";
 import { RecordLog } from "../../src/shm/log.ts";
+import { bridgeConfig } from "./bridge-config.ts";
 import { FLOWS } from "./local-bed.ts";
 import type { MirrorHarness } from "./mirror-bed.ts";
 import { type VethEnd, type VethEnds, wireEnds } from "./wire-ends.ts";
@@ -63,18 +64,7 @@ export class KernelBed implements MirrorHarness {
       const options = { device: this.wires.ends[wire]!.device, takeOver: false, slots: 256, direction: this.direction };
       return { name, type: "netdev", enabled: true, options, origin: "config", ...(vlan && { vlan }) };
     });
-    return {
-      name: "weir0",
-      datapath: "kernel",
-      mode: "switch",
-      failMode: "standalone",
-      macAgingMs: 300_000,
-      macTableSize: 8192,
-      dropMalformed: false,
-      sampling: { rate: 0, header: 128 },
-      ports,
-      ...this.extra,
-    };
+    return bridgeConfig({ name: "weir0", datapath: "kernel", ports, ...this.extra });
   }
 
   async configure(vlans: Readonly<Record<string, VlanConfig | undefined>>): Promise<void> {

@@ -6,6 +6,7 @@ import { LocalDatapath } from "../../src/datapath/userspace/local.ts";
 import type { VlanConfig } from "../../src/flow/attachment.ts";
 import memoryPort, { memory, type MemoryChannel, type MemoryOptions } from "../../src/ports/memory/index.ts";
 import { RecordLog } from "../../src/shm/log.ts";
+import { bridgeConfig } from "./bridge-config.ts";
 
 export const FLOWS: FlowsConfig = {
   activeTimeoutMs: 60_000,
@@ -64,18 +65,7 @@ export class LocalBed {
       return { ...base, ...(vlan && { vlan }) };
     });
     for (const name of this.channels.keys()) if (!(name in vlans)) this.channels.delete(name);
-    return {
-      name: "weir0",
-      datapath: "userspace",
-      mode: "switch",
-      failMode: "standalone",
-      macAgingMs: 300_000,
-      macTableSize: 8192,
-      dropMalformed: false,
-      sampling: { rate: 0, header: 128 },
-      ports,
-      ...this.extra,
-    };
+    return bridgeConfig({ name: "weir0", datapath: "userspace", ports, ...this.extra });
   }
 
   async configure(vlans: Readonly<Record<string, VlanConfig | undefined>>): Promise<void> {

@@ -9,6 +9,7 @@ import { MAX_PORTS } from "../../src/datapath/datapath.ts";
 import * as C from "../../src/shm/counters.ts";
 import { RecordLog } from "../../src/shm/log.ts";
 import { buildFrame } from "../../src/wire/builder.ts";
+import { bridgeConfig } from "../helpers/bridge-config.ts";
 import { bpfObjects, isThere } from "../helpers/bpf-objects.ts";
 import { kernelAvailable } from "../helpers/kernel-harness.ts";
 import { needs } from "../helpers/needs.ts";
@@ -44,22 +45,15 @@ test("fifty ports: a flood reaches all, ports come and go under load, nothing is
   });
   let isClosed = false;
   t.after(async () => isClosed || (await datapath.close()));
-  const config = (isThereToo: (n: number) => boolean): BridgeConfig => ({
-    name: "weir0",
-    datapath: "kernel",
-    mode: "switch",
-    failMode: "standalone",
-    macAgingMs: 300_000,
-    macTableSize: 8192,
-    dropMalformed: false,
-    sampling: { rate: 10, header: 128 },
-    ports: wires.ends.flatMap(({ device }, n) => {
+  const config = (isThereToo: (n: number) => boolean): BridgeConfig => {
+    const ports = wires.ends.flatMap(({ device }, n) => {
       const options = { device, takeOver: false, direction: "ingress", slots: 256 };
       return isThereToo(n)
         ? [{ name: `p${n}`, type: "netdev", enabled: true, origin: "config" as const, options }]
         : [];
-    }),
-  });
+    });
+    return bridgeConfig({ name: "weir0", datapath: "kernel", sampling: { rate: 10, header: 128 }, ports });
+  };
   const flows = { activeTimeoutMs: 1000, idleTimeoutMs: 500, tcpEndTimeoutMs: 500, max: CAPACITY, maxPerPort: 0.5 };
   const bridge: Bridge = new Bridge({
     config: config(() => true),

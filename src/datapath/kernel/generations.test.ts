@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
+import { bridgeConfig } from "../../../test/helpers/bridge-config.ts";
 import { kernelAvailable } from "../../../test/helpers/kernel-harness.ts";
 import { appendRecord } from "../../../test/helpers/records.ts";
 import { wireEnds } from "../../../test/helpers/wire-ends.ts";
@@ -48,17 +49,7 @@ test("three tables one after the other, none of them emptied before the next", a
       return { name: `p${n}`, type: "netdev", enabled: true, origin: "config" as const, options };
     });
     const bridge = new Bridge({
-      config: {
-        name: "g",
-        datapath: "kernel",
-        mode: "switch",
-        failMode: "standalone",
-        macAgingMs: 300_000,
-        macTableSize: 8192,
-        dropMalformed: false,
-        sampling: { rate: 0, header: 128 },
-        ports,
-      },
+      config: bridgeConfig({ name: "g", datapath: "kernel", ports }),
       flows: { activeTimeoutMs: 60_000, idleTimeoutMs: 60_000, tcpEndTimeoutMs: 60_000, max, maxPerPort: 1 },
       datapath,
       log: datapath.kept.log,

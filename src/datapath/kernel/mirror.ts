@@ -31,9 +31,6 @@ function writeU64(words: Int32Array, at: number, value: number): void {
   words[at * 2] = (value % TWO_32) | 0;
 }
 
-/** More than the ring holds. */
-const LEFT_COPIES = 1 << 20;
-
 export class KernelMirrors {
   /** Frames for the control thread, oldest first. */
   readonly copies: CopyRing;
@@ -49,12 +46,9 @@ export class KernelMirrors {
     this.maps = maps;
     this.ring = maps.copies;
     this.copies = copySource(this.ring);
-    // An earlier process's sessions are not ours, nor are their copies.
+    // An earlier process's sessions ended with it; their copies are nobody's.
     maps.gates.fill(0);
     while (this.ring.drain(() => {}, STALE_AT_ONCE) > 0);
-    // Sessions of an earlier process ended with it.
-    for (let bit = 0; bit < MAX_SESSIONS; bit++) writeU64(maps.gates, bit * L.GATE_WORDS + L.G_EPOCH, 0);
-    this.ring.drain(() => {}, LEFT_COPIES);
   }
 
   get isWaiting(): boolean {

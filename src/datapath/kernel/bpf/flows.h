@@ -172,8 +172,8 @@ __noinline __u32 find_slot(const struct weir_key *key, __u32 *why)
 	return NO_SLOT;
 }
 
-/* A slot for the key: its number, or NO_SLOT and `why`. Where another CPU was faster, its slot. */
-__noinline __u32 create_slot(const struct weir_key *key, __u32 rule, __u32 gen, __u32 *why)
+/* A slot for the key, whose hash_key is `hash`: its number, or NO_SLOT and `why`. Where another CPU was faster, its slot. */
+__noinline __u32 create_slot(const struct weir_key *key, __u32 hash, __u32 rule, __u32 gen, __u32 *why)
 {
 	if (!key || !why)
 		return NO_SLOT;
@@ -196,7 +196,7 @@ __noinline __u32 create_slot(const struct weir_key *key, __u32 rule, __u32 gen, 
 	slot->rule = rule;
 	slot->rule_gen = gen;
 	if (bpf_map_update_elem(&flows, key, &index, BPF_NOEXIST) == 0) {
-		leave_hint(settings, hash_key(key), index);
+		leave_hint(settings, hash, index);
 		/* LIVE only now: what the sweeper may retire can be found and unlinked by its key. */
 		__sync_lock_test_and_set(&slot->state, WEIR_LIVE);
 		__sync_fetch_and_add(&counters_of->word[C_FLOWS], 1);

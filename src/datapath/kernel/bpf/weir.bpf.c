@@ -95,8 +95,9 @@ static __always_inline int decide(struct __sk_buff *skb, struct weir_frame *fram
 {
 	struct weir_rule *rule = NULL;
 	__u32 index = 0, block = NO_RULE, why = 0, number = NO_SLOT;
+	__u32 hash = hash_key(&frame->key);
 	int is_lost = 0;
-	struct weir_slot *slot = find_hinted(settings, &frame->key, hash_key(&frame->key), &number, &is_lost);
+	struct weir_slot *slot = find_hinted(settings, &frame->key, hash, &number, &is_lost);
 
 	if (!slot) {
 		number = NO_SLOT;
@@ -144,7 +145,7 @@ static __always_inline int decide(struct __sk_buff *skb, struct weir_frame *fram
 			slot->rule = index;
 			slot->rule_gen = gen;
 		} else if (why == SLOT_UNKNOWN) {
-			number = create_slot(&frame->key, index, gen, &why);
+			number = create_slot(&frame->key, hash, index, gen, &why);
 			slot = bpf_map_lookup_elem(&slots, &number);
 		}
 	}
