@@ -2,7 +2,7 @@
  * Reading and writing BPF maps: arrays and ring buffers as mapped memory, hashes by system calls of libbpf. Keys and
  * values are bytes as the kernel has them.
  */
-import { check, errno, libc, MAP_SHARED, PROT_READ_WRITE, SystemError } from "./libc.ts";
+import { check, libc, MAP_SHARED, PROT_READ_WRITE } from "./libc.ts";
 import { forget } from "./memory.ts";
 import { loadLibrary, viewMemory } from "./native.ts";
 
@@ -10,7 +10,6 @@ interface MapCalls {
   update(fd: number, key: Uint8Array, value: Uint8Array, flags: number): number;
   lookup(fd: number, key: Uint8Array, value: Uint8Array): number;
   remove(fd: number, key: Uint8Array): number;
-  removeMany(fd: number, keys: Uint8Array, count: Uint32Array, options: null): number;
   next(fd: number, key: Uint8Array | null, next: Uint8Array): number;
 }
 
@@ -23,7 +22,6 @@ function calls(): MapCalls {
     update: func("int bpf_map_update_elem(int, void *, void *, uint64_t)"),
     lookup: func("int bpf_map_lookup_elem(int, void *, void *)"),
     remove: func("int bpf_map_delete_elem(int, void *)"),
-    removeMany: func("int bpf_map_delete_batch(int, void *, void *, void *)"),
     next: func("int bpf_map_get_next_key(int, void *, void *)"),
   };
   return functions;
@@ -37,7 +35,6 @@ export interface MappedMemory {
 
 const PAGE = 4096;
 const PROT_READ = 1;
-const ENOENT = 2;
 
 /** The values of a mapped array (BPF_F_MMAPABLE): `bytes` of them, one after the other, each padded to 8. */
 export function mapMemory(fd: number, bytes: number, offset = 0, protection = PROT_READ_WRITE): MappedMemory {
@@ -58,23 +55,6 @@ export function lookupElement(fd: number, key: Uint8Array, value: Uint8Array): b
 /** False: it was not there. */
 export function deleteElement(fd: number, key: Uint8Array): boolean {
   return calls().remove(fd, key) === 0;
-}
-
-/** Delete `count` keys of `keyBytes` each, in one system call where all are there. Returns how many were. */
-export function deleteElements(fd: number, keys: Uint8Array, keyBytes: number, count: number): number {
-  const step = new Uint32Array(1);
-  let deleted = 0;
-  for (let from = 0; from < count;) {
-    step[0] = count - from;
-    const result = calls().removeMany(fd, keys.subarray(from * keyBytes), step, null);
-    deleted += step[0];
-    from += step[0];
-    if (result === 0) break;
-    if (errno() !== ENOENT) throw new SystemError("deleting keys of a BPF map", errno());
-    // The one that it stopped at was not there.
-    from++;
-  }
-  return deleted;
 }
 
 /** Every key of a hash, as a copy, while others change it: each that stays is seen, some may be seen twice. */

@@ -20,7 +20,7 @@ export const LAYOUT: Readonly<Record<string, number>> = Object.fromEntries(
     ...numbers(slots, /^SLOT_|^KEY_WORDS/),
     ...numbers(key, /^KEY_PORT$/),
     ...numbers(counters, /^C_|^COUNTERS_PER_PORT$/),
-    ...numbers(layout, /WORDS$|^(S|P|UP|SET|RULE|MASK|BLOCK|MAX|HINT|HASH)_|^DIRECT/),
+    ...numbers(layout, /WORDS$|^(S|P|UP|SET|RULE|MASK|BLOCK|MAX|BUCKET|HASH)_|^DIRECT/),
     ...Object.entries({ RECORD_BYTES, RECORD_VERSION, MAX_MASKS, MAX_PORTS, MAX_RULES }),
   ].toSorted(([a], [b]) => (a < b ? -1 : 1)),
 );

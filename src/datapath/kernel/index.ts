@@ -4,7 +4,6 @@
  */
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
-import { KEY_BYTES } from "../../flow/key.ts";
 import { COUNTS } from "../../flow/totals.ts";
 import type { ActionBlock } from "../../pipeline/actions.ts";
 import type { PortStatus } from "../../ports/port.ts";
@@ -15,7 +14,7 @@ import { RecordRing, type WordRing } from "../../shm/ring.ts";
 import { type FlowSlots, SLOT_KEY, SLOT_WORDS } from "../../shm/slots.ts";
 import { OTHER_VLAN, type UnattributedTable } from "../../shm/unattributed.ts";
 import { gracePeriodLater } from "../../sys/bpf.ts";
-import { deleteElements, updateElement } from "../../sys/bpf-maps.ts";
+import { updateElement } from "../../sys/bpf-maps.ts";
 import { wake } from "../../sys/poll.ts";
 import {
   type Datapath,
@@ -31,7 +30,7 @@ import {
 } from "../datapath.ts";
 import { monotonicNs } from "../userspace/clock.ts";
 import { type KernelPort, openKernelPort } from "./device.ts";
-import { forgetHint } from "./hints.ts";
+import { unlinkSlot } from "./flow-index.ts";
 import { type Injector, openInjector } from "./inject.ts";
 import {
   AWAY_TICKS,
@@ -266,15 +265,12 @@ export class KernelDatapath implements Datapath {
   retire(slots: readonly number[]): void {
     if (slots.length === 0) return;
     const { u32, i32 } = this.slots;
-    const keys = new Uint8Array(slots.length * KEY_BYTES);
     const counters = this.maps.counters;
-    slots.forEach((slot, n) => {
+    for (const slot of slots) {
       const at = slot * SLOT_WORDS + SLOT_KEY;
-      keys.set(new Uint8Array(u32.buffer, at * 4, KEY_BYTES), n * KEY_BYTES);
-      forgetHint(this.maps, slot, u32, at);
+      unlinkSlot(this.maps, slot, u32, at);
       Atomics.sub(counters, ((i32[at]! >>> 16) * C.COUNTERS_PER_PORT + C.C_FLOWS) * 2, 1);
-    });
-    deleteElements(this.maps.object.map("flows"), keys, KEY_BYTES, slots.length);
+    }
     this.unlinked.push(...slots);
     void this.graceful();
   }

@@ -70,12 +70,13 @@ export const SET_QUIET_LOW = 8;
 export const SET_QUIET_HIGH = 9;
 /** 1: something else forwards the frames; the programs count them and let them be. */
 export const SET_OBSERVE = 10;
-/** Sets of hints, less one: the number is a power of two. */
-export const SET_HINT_MASK = 11;
-/** Words of a set of hints (hints.ts): so many slot numbers, then how many found no room. */
-export const HINT_WAYS = 7;
-export const HINT_LOST = 7;
-export const HINT_WORDS = 8;
+/** Buckets, less one: the number is a power of two. */
+export const SET_BUCKET_MASK = 11;
+/** Words of a bucket (flow-index.ts): so many entries, then its state: the lock, and how many found no room. */
+export const BUCKET_WAYS = 7;
+export const BUCKET_STATE = 7;
+export const BUCKET_WORDS = 8;
+export const BUCKET_LOCK = 0x80000000;
 export const HASH_FACTOR = 0x9e3779b1;
 /** While no process is there: packets flooded, and refused. */
 export const SET_AWAY_FLOODED = 12;

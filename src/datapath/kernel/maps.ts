@@ -13,17 +13,17 @@ import { mapMemory, mapRingBuffer, type MappedMemory, type RingBuffer } from "..
 import { MAX_PORTS, MAX_RULES } from "../datapath.ts";
 import {
   BLOCK_WORDS,
+  BUCKET_WORDS,
   DIRECT_PORTS,
   FILTER_BANKS,
   FREE_LINE_WORDS,
   GATE_WORDS,
-  HINT_WORDS,
   MASK_SET_WORDS,
   MAX_BLOCKS,
   PORT_WORDS,
+  SET_BUCKET_MASK,
   SET_CPUS,
   SET_FREE_MASK,
-  SET_HINT_MASK,
   SET_MAX_FLOWS,
   SET_QUIET_HIGH,
   SET_QUIET_LOW,
@@ -31,7 +31,7 @@ import {
   STRIPE_WORDS,
   UP_WORDS,
 } from "./layout.ts";
-import { hintSets } from "./hints.ts";
+import { bucketCount, overflowSize } from "./flow-index.ts";
 import { OldGeneration } from "./old-generation.ts";
 import { Kept, keptLines, keptSections } from "./kept.ts";
 import { generationFolder, generations, isSameLayout, type Meta, readMeta, writeMeta } from "./pins.ts";
@@ -60,7 +60,7 @@ export interface KernelMaps {
   readonly ups: Int32Array;
   readonly settings: Int32Array;
   readonly masks: Int32Array;
-  readonly hints: Int32Array;
+  readonly buckets: Int32Array;
   readonly ruleTable: Int32Array;
   readonly blocks: Int32Array;
   /** Mirror sessions: mirror.ts. */
@@ -99,8 +99,8 @@ export function openMaps({ capacity, records, pins }: MapsOptions): KernelMaps {
   const freeBytes = ringBytes(ringWords(capacity));
   const sizes = {
     slots: capacity,
-    flows: capacity,
-    hints: hintSets(capacity),
+    buckets: bucketCount(capacity),
+    overflow: overflowSize(capacity),
     free_slots: freeBytes / (FREE_LINE_WORDS * 4),
     stripes: MAX_PORTS * cpus,
     mirror_counts: MAX_SESSIONS * cpus,
@@ -154,7 +154,7 @@ export function openMaps({ capacity, records, pins }: MapsOptions): KernelMaps {
       ports: words("ports", MAX_PORTS * PORT_WORDS * 2),
       ups: words("ups", MAX_PORTS * UP_WORDS * 2),
       settings: words("settings", SETTING_WORDS),
-      hints: words("hints", hintSets(capacity) * HINT_WORDS),
+      buckets: words("buckets", bucketCount(capacity) * BUCKET_WORDS),
       masks: words("masks", 2 * MASK_SET_WORDS),
       ruleTable: words("rule_table", MAX_RULES * 2),
       blocks: words("blocks", MAX_BLOCKS * BLOCK_WORDS),
@@ -173,7 +173,7 @@ export function openMaps({ capacity, records, pins }: MapsOptions): KernelMaps {
     free.fill(capacity);
     maps.settings[SET_CPUS] = cpus;
     maps.settings[SET_FREE_MASK] = free.capacity - 1;
-    maps.settings[SET_HINT_MASK] = hintSets(capacity) - 1;
+    maps.settings[SET_BUCKET_MASK] = bucketCount(capacity) - 1;
     maps.settings[SET_MAX_FLOWS] = -1;
     DROP_REASONS.forEach((reason, number) => {
       if (reason.class === "expected")

@@ -19,7 +19,7 @@ import { KEY_WORDS } from "../../flow/key.ts";
 import { frameRunner, loadObject } from "../../sys/bpf.ts";
 import { mapMemory } from "../../sys/bpf-maps.ts";
 import { createCaptureBatch, openCaptureFile } from "../../wire/capture-file.ts";
-import { hashKey } from "./hints.ts";
+import { hashKey } from "./flow-index.ts";
 import { OBJECT } from "./maps.ts";
 
 /** Port number that `tell_key` puts into the key. */

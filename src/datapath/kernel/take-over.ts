@@ -120,8 +120,7 @@ function repairSlots({ slots, free, kept }: KernelMaps): number {
       Atomics.store(i32, at + SLOT_STATE, STATE_FREE);
       lost.push(slot);
     } else {
-      // Unlinked already or not: where its key leads to a newer flow, that one loses its entry at the end of this, and its
-      // next frame makes another. Both counts stay exact.
+      // Unlinked already or not: its key may lead to a newer flow by now. Both counts stay exact.
       if (state === STATE_CLOSING) Atomics.store(i32, at + SLOT_STATE, STATE_LIVE);
       if (u32[at + SLOT_RULE_GEN]! > highest) highest = u32[at + SLOT_RULE_GEN]!;
     }

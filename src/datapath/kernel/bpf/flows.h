@@ -67,8 +67,8 @@ static __always_inline int same_key(const struct weir_slot *slot, const struct w
 }
 
 /*
- * The key's hash, as hashKey of ../hints.ts: words times powers of an odd number, which the processor multiplies side by
- * side, then mixed. Who makes flows that collide sends them by way of `flows`, whose hash has a secret.
+ * The key's hash, as hashKey of ../flow-index.ts: words times powers of an odd number, which the processor multiplies side
+ * by side, then mixed. Who makes flows that collide fills `overflow`, whose hash has a secret.
  */
 static __always_inline __u32 hash_key(const struct weir_key *key)
 {
@@ -90,78 +90,83 @@ static __always_inline __u32 hash_key(const struct weir_key *key)
 	return sum ^ sum >> 13;
 }
 
-#define HINT_SLOT 0xffffff
-/* Never 0, so that a hint never is. */
-#define HINT_TAG(hash) (((hash) & 0xff000000) | 0x01000000)
+#define ENTRY_SLOT 0xffffff
+/* Never 0, so that an entry never is. */
+#define ENTRY_TAG(hash) (((hash) & 0xff000000) | 0x01000000)
+/* Another processor holds a bucket for the time of one insertion. */
+#define LOCK_TRIES 256
 
-static __always_inline struct weir_hints *hints_of(const struct weir_settings *settings, __u32 hash)
+static __always_inline struct weir_bucket *bucket_of(const struct weir_settings *settings, __u32 hash)
 {
-	__u32 set = hash & settings->word[SET_HINT_MASK];
+	__u32 at = hash & settings->word[SET_BUCKET_MASK];
 
-	return bpf_map_lookup_elem(&hints, &set);
+	return bpf_map_lookup_elem(&buckets, &at);
+}
+
+static __always_inline __u32 state_of(const struct weir_bucket *bucket)
+{
+	return *(volatile __u32 *)&bucket->word[BUCKET_STATE];
 }
 
 /*
- * The slot that a hint leads to, and its number. NULL: find_slot knows if `is_lost`, else nobody has made one, so far as
- * anybody has told; create_slot notices if somebody has.
+ * The slot behind the first entry with the key's tag, if that is the key's, and its number. NULL: `is_asked` says whether
+ * find_slot may know more; else nobody had made one.
  */
-static __always_inline struct weir_slot *find_hinted(const struct weir_settings *settings, const struct weir_key *key,
-						     __u32 hash, __u32 *number, int *is_lost)
+static __always_inline struct weir_slot *find_first(const struct weir_settings *settings, const struct weir_key *key,
+						    __u32 hash, __u32 *number, int *is_asked)
 {
-	struct weir_hints *set = hints_of(settings, hash);
+	struct weir_bucket *bucket = bucket_of(settings, hash);
 
-	*is_lost = 1;
-	if (!set)
+	*is_asked = 1;
+	if (!bucket)
 		return NULL;
-	for (int n = 0; n < HINT_WAYS; n++) {
-		__u32 hint = *(volatile __u32 *)&set->word[n];
+	for (int n = 0; n < BUCKET_WAYS; n++) {
+		__u32 entry = *(volatile __u32 *)&bucket->word[n];
 
-		if ((hint & ~HINT_SLOT) != HINT_TAG(hash))
+		if ((entry & ~ENTRY_SLOT) != ENTRY_TAG(hash))
 			continue;
-		*number = hint & HINT_SLOT;
+		*number = entry & ENTRY_SLOT;
 		struct weir_slot *slot = bpf_map_lookup_elem(&slots, number);
 
 		/* Another key with this tag may stand behind it. */
 		return slot && same_key(slot, key) ? slot : NULL;
 	}
-	*is_lost = *(volatile __u32 *)&set->word[HINT_LOST] != 0;
+	*is_asked = state_of(bucket) != 0;
 	return NULL;
-}
-
-/*
- * Once, by who made the slot, before it is LIVE: the sweeper, which takes the hint away with the key, cannot be earlier.
- * A full set loses one of its hints, and counts it; that flow is found by its key.
- */
-static __always_inline void leave_hint(const struct weir_settings *settings, __u32 hash, __u32 number)
-{
-	struct weir_hints *set = hints_of(settings, hash);
-	__u32 hint = HINT_TAG(hash) | number;
-
-	if (!set)
-		return;
-	for (int n = 0; n < HINT_WAYS; n++)
-		if (*(volatile __u32 *)&set->word[n] == 0 && __sync_val_compare_and_swap(&set->word[n], 0, hint) == 0)
-			return;
-	/* Any of them: the verifier understands a mask, not a remainder. */
-	if (__sync_lock_test_and_set(&set->word[number & 3], hint))
-		__sync_fetch_and_add(&set->word[HINT_LOST], 1);
 }
 
 /*
  * The slot of a key, or NO_SLOT and why. An element of the hash may be reused while we hold it: the key in the slot
  * decides.
  */
-__noinline __u32 find_slot(const struct weir_key *key, __u32 *why)
+__noinline __u32 find_slot(const struct weir_key *key, __u32 hash, __u32 *why)
 {
-	if (!key || !why)
+	struct weir_settings *settings = get_settings();
+
+	if (!key || !why || !settings)
+		return NO_SLOT;
+	struct weir_bucket *bucket = bucket_of(settings, hash);
+
+	*why = SLOT_UNKNOWN;
+	if (!bucket)
+		return NO_SLOT;
+	for (int n = 0; n < BUCKET_WAYS; n++) {
+		__u32 entry = *(volatile __u32 *)&bucket->word[n], index = entry & ENTRY_SLOT;
+
+		if ((entry & ~ENTRY_SLOT) != ENTRY_TAG(hash))
+			continue;
+		struct weir_slot *slot = bpf_map_lookup_elem(&slots, &index);
+
+		if (slot && same_key(slot, key))
+			return index;
+	}
+	if ((state_of(bucket) & ~BUCKET_LOCK) == 0)
 		return NO_SLOT;
 	for (int n = 0; n < 2; n++) {
-		__u32 *found = bpf_map_lookup_elem(&flows, key);
+		__u32 *found = bpf_map_lookup_elem(&overflow, key);
 
-		if (!found) {
-			*why = SLOT_UNKNOWN;
+		if (!found)
 			return NO_SLOT;
-		}
 		__u32 index = *(volatile __u32 *)found;
 		struct weir_slot *slot = bpf_map_lookup_elem(&slots, &index);
 
@@ -170,6 +175,45 @@ __noinline __u32 find_slot(const struct weir_key *key, __u32 *why)
 	}
 	*why = SLOT_RACE;
 	return NO_SLOT;
+}
+
+/* Only who inserts locks: it is in nobody's way but another one's who inserts here. A program is never ended half-way. */
+static __always_inline int lock_bucket(struct weir_bucket *bucket)
+{
+	for (int n = 0; n < LOCK_TRIES; n++) {
+		__u32 seen = state_of(bucket);
+
+		if (!(seen & BUCKET_LOCK) &&
+		    __sync_val_compare_and_swap(&bucket->word[BUCKET_STATE], seen, seen | BUCKET_LOCK) == seen)
+			return 1;
+	}
+	return 0;
+}
+
+static __always_inline void unlock_bucket(struct weir_bucket *bucket)
+{
+	__sync_fetch_and_and(&bucket->word[BUCKET_STATE], ~BUCKET_LOCK);
+}
+
+/*
+ * The key leads to slot `index` from here on: an entry of the bucket, else an element of the hash. Under the lock, so a
+ * free entry stays free until we take it. 0, or why not.
+ */
+static __always_inline __u32 insert_slot(struct weir_bucket *bucket, const struct weir_key *key, __u32 hash, __u32 index)
+{
+	for (int n = 0; n < BUCKET_WAYS; n++) {
+		if (*(volatile __u32 *)&bucket->word[n] != 0)
+			continue;
+		/* The key is in the slot before anybody is led there. */
+		__sync_lock_test_and_set(&bucket->word[n], ENTRY_TAG(hash) | index);
+		return 0;
+	}
+	__u32 value = index;
+
+	if (bpf_map_update_elem(&overflow, key, &value, BPF_NOEXIST))
+		return SLOT_FULL;
+	__sync_fetch_and_add(&bucket->word[BUCKET_STATE], 1);
+	return 0;
 }
 
 /* A slot for the key, whose hash_key is `hash`: its number, or NO_SLOT and `why`. Where another CPU was faster, its slot. */
@@ -185,18 +229,28 @@ __noinline __u32 create_slot(const struct weir_key *key, __u32 hash, __u32 rule,
 	*why = SLOT_FULL;
 	if (!settings || !counters_of || counters_of->word[C_FLOWS] >= settings->word[SET_MAX_FLOWS])
 		return NO_SLOT;
+	struct weir_bucket *bucket = bucket_of(settings, hash);
 	__u32 index = pop_free();
 	struct weir_slot *slot = bpf_map_lookup_elem(&slots, &index);
 
-	if (!slot)
+	if (!bucket || !slot)
 		return NO_SLOT;
 	slot->key = *key;
 	slot->created = now;
 	slot->last = now;
 	slot->rule = rule;
 	slot->rule_gen = gen;
-	if (bpf_map_update_elem(&flows, key, &index, BPF_NOEXIST) == 0) {
-		leave_hint(settings, hash, index);
+
+	__u32 there = NO_SLOT;
+
+	*why = SLOT_RACE;
+	if (lock_bucket(bucket)) {
+		there = find_slot(key, hash, why);
+		if (there == NO_SLOT && *why == SLOT_UNKNOWN)
+			*why = insert_slot(bucket, key, hash, index);
+		unlock_bucket(bucket);
+	}
+	if (*why == 0) {
 		/* LIVE only now: what the sweeper may retire can be found and unlinked by its key. */
 		__sync_lock_test_and_set(&slot->state, WEIR_LIVE);
 		__sync_fetch_and_add(&counters_of->word[C_FLOWS], 1);
@@ -204,8 +258,7 @@ __noinline __u32 create_slot(const struct weir_key *key, __u32 hash, __u32 rule,
 		return index;
 	}
 	__sync_lock_test_and_set(&slot->state, WEIR_RETURNED);
-	*why = SLOT_RACE;
-	return find_slot(key, why);
+	return there;
 }
 
 /* Count the frame: what was refused first, packets last; no look at the state, no lock. */

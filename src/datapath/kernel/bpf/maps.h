@@ -66,9 +66,9 @@ struct weir_masks {
 	struct weir_mask row[MAX_MASKS];
 };
 
-/* Slots that a key's hash leads to: number, tag in the highest byte; 0 = none. Then how many found no room. ../hints.ts. */
-struct weir_hints {
-	__u32 word[HINT_WORDS];
+/* Slots that a key's hash leads to: number, tag in the highest byte; 0 = none. Then the state. ../flow-index.ts. */
+struct weir_bucket {
+	__u32 word[BUCKET_WORDS];
 };
 
 struct weir_rule {
@@ -134,8 +134,8 @@ ARRAY(rule_table, struct weir_rule, MAX_RULES);
 ARRAY(blocks, struct weir_block, MAX_BLOCKS);
 ARRAY(direct_ports, __u64, DIRECT_PORTS);
 HASH(port_of, __u32, __u32, MAX_PORTS);
-ARRAY(hints, struct weir_hints, 1);
-HASH(flows, struct weir_key, __u32, 1);
+ARRAY(buckets, struct weir_bucket, 1);
+HASH(overflow, struct weir_key, __u32, 1);
 HASH(rules, struct weir_key, __u32, MAX_RULES);
 HASH(away, __u32, __u32, MAX_AWAY);
 HASH(without_flow, __u32, struct weir_without_flow, 4096);

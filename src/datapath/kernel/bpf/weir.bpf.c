@@ -96,14 +96,14 @@ static __always_inline int decide(struct __sk_buff *skb, struct weir_frame *fram
 	struct weir_rule *rule = NULL;
 	__u32 index = 0, block = NO_RULE, why = 0, number = NO_SLOT;
 	__u32 hash = hash_key(&frame->key);
-	int is_lost = 0;
-	struct weir_slot *slot = find_hinted(settings, &frame->key, hash, &number, &is_lost);
+	int is_asked = 0;
+	struct weir_slot *slot = find_first(settings, &frame->key, hash, &number, &is_asked);
 
 	if (!slot) {
 		number = NO_SLOT;
 		why = SLOT_UNKNOWN;
-		if (is_lost)
-			number = find_slot(&frame->key, &why);
+		if (is_asked)
+			number = find_slot(&frame->key, hash, &why);
 		/* NO_SLOT is beyond the array: no slot then. */
 		slot = bpf_map_lookup_elem(&slots, &number);
 	}
