@@ -24,7 +24,7 @@ export interface UserspaceOptions extends FlowMemoryOptions {
   /** What the bridge is; absent: switch. */
   readonly mode?: "switch" | "observe";
   readonly seed?: number;
-  /** Misses, samples or notices wait in their rings. */
+  /** Misses wait in their ring. */
   readonly onAttention: () => void;
   /** The thread ended by itself: a defect. Forwarding has stopped. */
   readonly onFailure: (error: Error) => void;

@@ -26,5 +26,5 @@ export type FromWorker =
   /** Answer to a call; `error` is for a person. */
   | { readonly kind: "done"; readonly call: number; readonly error?: string }
   | { readonly kind: "status"; readonly ports: readonly (readonly [PortNo, PortStatus])[] }
-  /** Something stands in the rings for misses, samples or notices. Sent once until the control thread answers by `seen`. */
+  /** Misses wait. Sent once until the control thread looks. */
   | { readonly kind: "attention" };
