@@ -3,7 +3,7 @@
  * peers stand ready side by side and are measured in turns. Everything that is made here is taken away by `close`, which
  * runs on every way out: namespaces by name, processes by the handle that started them.
  */
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { spawn, spawnSync, type ChildProcess, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -38,6 +38,7 @@ export interface Lane {
 export const SENDER_IP = "10.0.0.1";
 export const RECEIVER_IP = "10.0.0.2";
 const TRANSFER_PORTS = 8;
+const FOREVER_S = 1e6;
 const SENDER_DEVICE = "ea";
 const RECEIVER_DEVICE = "eb";
 
@@ -64,6 +65,7 @@ export class Bed {
   readonly folder = mkdtempSync(join(tmpdir(), "weir-bench-"));
   private readonly namespaces: string[] = [];
   private readonly children: ChildProcess[] = [];
+  private readonly watchers = new Map<string, ChildProcess>();
   private readonly load = join(this.folder, "load");
 
   constructor() {
@@ -185,6 +187,17 @@ export class Bed {
    * of frames sent. Once it has begun this process only waits: it may measure something else.
    */
   async flood(lane: Lane, flows: number, seconds: number, { pps = 0, back = false } = {}): Promise<number> {
+    const child = this.sender(lane, flows, seconds, pps, back);
+    let said = "";
+    child.stdout.on("data", (chunk) => (said += String(chunk)));
+    const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+    // A bed that is being taken away ends its senders: an error nobody waits for would leave the rest standing.
+    if (code !== 0 && beds.has(this)) throw new Error(`a sender of ${lane.middle} failed`);
+    return Number(said);
+  }
+
+  /** The process behind `flood`; without an end in time, ended with the bed. */
+  sender(lane: Lane, flows: number, seconds = FOREVER_S, pps = 0, back = false): ChildProcessWithoutNullStreams {
     const [a, b] = [
       { space: lane.sender, device: SENDER_DEVICE },
       { space: lane.receiver, device: RECEIVER_DEVICE },
@@ -195,12 +208,14 @@ export class Bed {
     const args = ["send", from.device, address, String(flows), String(seconds), String(pps)];
     const child = spawn("ip", ["netns", "exec", from.space, this.load, ...args], { env: { ...process.env, PATH } });
     this.children.push(child);
-    let said = "";
-    child.stdout.on("data", (chunk) => (said += String(chunk)));
-    const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
-    // A bed that is being taken away ends its senders: an error nobody waits for would leave the rest standing.
-    if (code !== 0 && beds.has(this)) throw new Error(`the sender failed in ${from.space}`);
-    return Number(said);
+    return child;
+  }
+
+  /** The receiver's device, and a process in its namespace that does nothing: by it /proc shows the namespace's counters. */
+  watcher({ receiver }: Lane): { pid: number; device: string } {
+    const there = this.watchers.get(receiver) ?? this.start("watcher", receiver, "sleep", ["infinity"]);
+    this.watchers.set(receiver, there);
+    return { pid: there.pid!, device: RECEIVER_DEVICE };
   }
 
   /** The receiver answers transfers from now on. */
@@ -246,6 +261,8 @@ export class Bed {
       child.removeAllListeners("exit");
       child.on("exit", () => {});
       child.kill("SIGTERM");
+      // One that is stopped takes no other.
+      child.kill("SIGCONT");
       await Promise.race([gone, sleep(3000)]);
       if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
     }
