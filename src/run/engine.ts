@@ -97,6 +97,8 @@ async function runForeground(
   const { LiveSwitch } = await import("./live.ts");
   const { createLog } = await import("./log.ts");
   const { createNotify } = await import("./notify.ts");
+  const { preferControlThread } = await import("./control-thread.ts");
+  preferControlThread();
   const log = createLog(env.isTerminal);
   const notify = createNotify(env.env, process.pid);
   const defaults = { ...thisHost(), ...host };
