@@ -82,6 +82,8 @@ export interface WeirOptions {
   readonly netflow?: boolean;
   readonly sflow?: boolean;
   readonly beside?: boolean;
+  /** InfluxDB's URL, as the switch's namespace sees it; written to every second. */
+  readonly influx?: string;
   /** Everything is mirrored to a SPAN port, a veth whose other end drops. */
   readonly span?: boolean;
   /** The configuration's `flows`. */
@@ -109,6 +111,7 @@ export async function weirServer(bed: Bed, short: string, options: WeirOptions =
   const exporters = [
     ...(options.netflow ? [`  - { type: netflow-v5, collectors: ["127.0.0.1:${NETFLOW_PORT}"] }`] : []),
     ...(options.sflow ? [`  - { type: sflow, collectors: ["127.0.0.1:${SFLOW_PORT}"] }`] : []),
+    ...(options.influx ? [`  - { type: influx, url: "${options.influx}", interval: 1s, timeout: 2s }`] : []),
   ];
   const port = (device: string): string => `      - { name: ${device}, type: netdev, device: ${device} }`;
   const lines = [

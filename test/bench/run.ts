@@ -20,6 +20,7 @@ import { held, heldByKernel } from "./p10-held.ts";
 import { mirror } from "./p11-mirror.ts";
 import { engine } from "./p12-engine.ts";
 import { sampling } from "./p-sampling.ts";
+import { outage } from "./p-outage.ts";
 import { watched } from "./p-watched.ts";
 import { machine, markdown, type Machine, type Result } from "./table.ts";
 
@@ -42,6 +43,7 @@ const PARTS: readonly Part[] = [
   { name: "engine", run: engine, needs: [] },
   { name: "sampling", run: sampling, needs: [] },
   { name: "watched", run: watched, needs: ["gcc", "ip", "tc", "ping"] },
+  { name: "outage", run: outage, needs: ["gcc", "ip", "tc", "ping"] },
   { name: "captures", run: captureFiles, needs: ["gcc", "softflowd", "nfpcapd", "nfcapd", "nfdump", "tshark"] },
 ];
 
