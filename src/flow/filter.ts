@@ -83,7 +83,7 @@ export function compileFilter(text: string, keys?: Iterable<string>): (item: unk
   const tests = readTerms(text).map((term) =>
     term.key === undefined ? bare(term) : compare(term, keyOf(term, known)),
   );
-  return (item) => tests.every((test) => test(item));
+  return tests.length === 1 ? tests[0]! : (item) => tests.every((test) => test(item));
 }
 
 /** The key of a term that has one. */
@@ -126,7 +126,19 @@ function compare(term: Term, key: Key): Test {
     ">=": (value) => value >= limit,
   };
   const test = holds[operator];
-  return (item) => valuesOf(item, key).some((value) => typeof value === "number" && test(value));
+  const isMet = (value: unknown): boolean => typeof value === "number" && test(value);
+  const member = onlyMember(key);
+  if (member === undefined) return (item) => valuesOf(item, key).some(isMet);
+  // Most numbers stand in the object itself: no list is made of one. (What an object inherits is no number.)
+  return (item) => {
+    const value = (item as Record<string, unknown>)[member];
+    return typeof value === "number" ? test(value) : valuesOf(item, key).some(isMet);
+  };
+}
+
+/** The member of an object that is all there is of this key. */
+function onlyMember({ paths }: Key): string | undefined {
+  return paths.length === 1 && paths[0]!.length === 1 ? paths[0]![0] : undefined;
 }
 
 /** Every value that a key has in an object; lists are flattened, what does not apply is left out. */

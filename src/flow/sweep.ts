@@ -271,16 +271,18 @@ export class Sweeper {
     if (this.exact) this.sweep(oldNs);
   }
 
-  /** For the API, never per packet: every flow in the table. Counters are read with src/shm/slots.ts. */
-  forEachLive(visit: (slot: number) => void): void {
-    const { u32, capacity } = this.slots;
-    for (let slot = 0; slot < capacity; slot++) if (u32[slot * SLOT_WORDS + SLOT_STATE] === STATE_LIVE) visit(slot);
+  /**
+   * How many slots of each block of BLOCK_SLOTS are in use: who looks for flows has no need to look where it says 0. Of this
+   * moment; the array itself goes on changing.
+   */
+  blocksInUse(): Int32Array {
+    this.due.learn(this.sweptNs, this.shortestNs());
+    return this.due.used;
   }
 
   /** Sums of the flows in the table, by port; `unrecorded`: only what no record has said yet. */
   table(out: PortTotals, unrecorded = false): PortTotals {
-    this.due.learn(this.sweptNs, this.shortestNs());
-    return sumTable(this.slots, out.clear(), this.due.used, BLOCK_SLOTS, unrecorded ? this.ledger : undefined);
+    return sumTable(this.slots, out.clear(), this.blocksInUse(), BLOCK_SLOTS, unrecorded ? this.ledger : undefined);
   }
 
   /**

@@ -38,7 +38,8 @@ export class BridgeView {
   constructor(options: BridgeViewOptions) {
     this.options = options;
     this.bridge = options.bridge;
-    this.flowRates = new FlowRates(options.bridge.datapath.slots, options.breath);
+    const { sweeper, datapath } = options.bridge;
+    this.flowRates = new FlowRates(datapath.slots, () => sweeper.blocksInUse(), options.breath);
   }
 
   /** Once a second, with the counters. */
@@ -146,6 +147,7 @@ export class BridgeView {
     return {
       name: bridge.name,
       slots: bridge.datapath.slots,
+      inUse: bridge.sweeper.blocksInUse(),
       rates: this.flowRates,
       outcomes: bridge.outcomes,
       boot: bridge.sweeper.boot,

@@ -2,6 +2,7 @@
  * Rates of flows: the slots' counters now against those of a second or more ago. Nothing is kept until somebody asks, and
  * it is forgotten when nobody does any more. A million slots are read in slices, so that the control thread goes on.
  */
+import { BLOCK_SLOTS } from "../../flow/due.ts";
 import {
   readCounter,
   SLOT_BYTES_COUNT,
@@ -47,14 +48,17 @@ function emptyLooks(capacity: number): Looks {
 
 export class FlowRates {
   private readonly slots: FlowSlots;
+  private readonly inUse: () => Int32Array;
   private readonly breath: Breath;
   private looks: Looks | undefined;
   /** When the kept counters were read, ns. */
   private readNs = 0;
   private running: Promise<void> = Promise.resolve();
 
-  constructor(slots: FlowSlots, breath: Breath) {
+  /** `inUse`: slots in use of each block of BLOCK_SLOTS (see Sweeper); blocks without are not looked at. */
+  constructor(slots: FlowSlots, inUse: () => Int32Array, breath: Breath) {
     this.slots = slots;
+    this.inUse = inUse;
     this.breath = breath;
   }
 
@@ -100,15 +104,19 @@ export class FlowRates {
     const startNs = nowNs();
     // Each slice is as late in this look as it was in the last.
     const seconds = (startNs - this.readNs) / 1e9;
-    for (let from = 0; from < capacity; from += SLICE) {
-      this.readSlice(from, Math.min(capacity, from + SLICE), seconds, looks);
-      await this.breath.breathe();
+    const inUse = this.inUse();
+    let slots = 0;
+    for (let from = 0; from < capacity; from += BLOCK_SLOTS) {
+      if (inUse[from / BLOCK_SLOTS] === 0) continue;
+      this.readBlock(from, Math.min(capacity, from + BLOCK_SLOTS), seconds, looks);
+      slots += BLOCK_SLOTS;
+      if (slots % SLICE === 0) await this.breath.breathe();
     }
     this.readNs = startNs;
   }
 
   /** A flow that was not there at the last look has done all it did since. */
-  private readSlice(from: number, to: number, seconds: number, looks: Looks): void {
+  private readBlock(from: number, to: number, seconds: number, looks: Looks): void {
     const { u32, i32 } = this.slots;
     for (let slot = from; slot < to; slot++) {
       const at = slot * SLOT_WORDS;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { compareBy } from "../../api/query.ts";
+import { BLOCK_SLOTS } from "../../flow/due.ts";
 import { Outcomes } from "../../flow/outcomes.ts";
 import {
   FlowSlots,
@@ -26,11 +27,13 @@ function source(capacity: number): FlowSource & { made: number } {
     slots.u32[at + SLOT_STATE] = STATE_LIVE;
   }
   const breath = { breathe: async () => {}, sleep: async () => {} };
+  const inUse = new Int32Array(Math.ceil(capacity / BLOCK_SLOTS)).fill(1);
   return {
     made: 0,
     name: "weir0",
     slots,
-    rates: new FlowRates(slots, breath),
+    inUse,
+    rates: new FlowRates(slots, () => inUse, breath),
     outcomes: new Outcomes(16, 16),
     boot: { ns: 0, unixMs: 0 } as FlowSource["boot"],
     outputKnown: true,

@@ -5,6 +5,7 @@
 import { DISPOSITIONS, DROP_REASONS, DROPPED, FORWARDED, type DispositionName } from "../../flow/disposition.ts";
 import { describeKey } from "../../flow/describe.ts";
 import type { Owner } from "../../flow/attachment.ts";
+import { BLOCK_SLOTS } from "../../flow/due.ts";
 import type { Outcomes } from "../../flow/outcomes.ts";
 import type { Boot } from "../../flow/record.ts";
 import { PROTO_TCP } from "../../wire/ipv4.ts";
@@ -46,6 +47,8 @@ export interface FlowPort {
 export interface FlowSource {
   readonly name: string;
   readonly slots: FlowSlots;
+  /** Slots in use of each block of BLOCK_SLOTS. */
+  readonly inUse: Int32Array;
   readonly rates: FlowRates;
   readonly outcomes: Outcomes;
   readonly boot: Boot;
@@ -184,9 +187,10 @@ export interface FlowList {
 
 /** Work done in one go, in JSONs of a flow: about a millisecond. */
 const JSON_SLICE = 256;
-/** What a filter, and what a counter that is looked at, takes of that. */
+/** What a filter, a counter that is looked at, and a block of slots take of that. */
 const FILTER_WORK = 1 / 10;
 const COUNTER_WORK = 1 / 32;
+const BLOCK_WORK = (JSON_SLICE * BLOCK_SLOTS) / SLICE;
 
 interface Candidate {
   readonly source: FlowSource;
@@ -233,18 +237,38 @@ class Picker {
     this.best.offer({ source, slot, gen: source.slots.u32[slot * SLOT_WORDS + SLOT_GEN]!, value, json });
   }
 
-  list(): FlowList {
-    const items = this.best.sorted().flatMap(({ source, slot, gen, json }) => {
-      const at = slot * SLOT_WORDS;
-      // A flow that ended since it was chosen is shown as it was, or not at all where its slot is another's.
-      const same = source.slots.u32[at + SLOT_GEN] === gen && source.slots.u32[at + SLOT_STATE] === STATE_LIVE;
-      return same ? [flowJson(source, slot)] : json === undefined ? [] : [json];
-    });
-    return { items, total: this.total };
+  /** The best, in order. */
+  get candidates(): Candidate[] {
+    return this.best.sorted();
   }
 }
 
-/** A list for each choice, in one pass over the slots, in slices: JSON of a flow is made once, whoever filters it. */
+/** JSON of flows as they are now, each once whoever shows it. */
+class Shown {
+  /** How many were made. */
+  made = 0;
+  private readonly known = new Map<FlowSource, Map<number, { gen: number; json: FlowJson }>>();
+
+  /** A flow that ended since it was chosen is shown as it was, or not at all where its slot is another's. */
+  of({ source, slot, gen, json }: Candidate): FlowJson | undefined {
+    const at = slot * SLOT_WORDS;
+    const { u32 } = source.slots;
+    if (u32[at + SLOT_GEN] !== gen || u32[at + SLOT_STATE] !== STATE_LIVE) return json;
+    let ofSource = this.known.get(source);
+    if (ofSource === undefined) this.known.set(source, (ofSource = new Map()));
+    let found = ofSource.get(slot);
+    if (found?.gen !== gen) {
+      this.made++;
+      ofSource.set(slot, (found = { gen, json: flowJson(source, slot) }));
+    }
+    return found.json;
+  }
+}
+
+/**
+ * A list for each choice, in one pass over the slots in use, in slices: JSON of a flow is made once, whoever filters it, and
+ * once more where it is shown; lists that show one flow share its object.
+ */
 export async function topFlows(
   sources: readonly FlowSource[],
   choices: readonly FlowChoice[],
@@ -253,21 +277,37 @@ export async function topFlows(
   const pickers = choices.map((choice) => new Picker(choice));
   const needsJson = pickers.some((picker) => picker.needsJson);
   const unit = pickers.length * (needsJson ? FILTER_WORK : COUNTER_WORK) + (needsJson ? 1 : 0);
+  let work = 0;
   for (const source of sources) {
     const { u32, capacity } = source.slots;
-    let work = 0;
     for (let slot = 0; slot < capacity; slot++) {
+      if (slot % BLOCK_SLOTS === 0) {
+        if (source.inUse[slot / BLOCK_SLOTS] === 0) {
+          slot += BLOCK_SLOTS - 1;
+          continue;
+        }
+        work += BLOCK_WORK;
+      }
       if (u32[slot * SLOT_WORDS + SLOT_STATE] === STATE_LIVE) {
         const json = needsJson ? flowJson(source, slot) : undefined;
         for (const picker of pickers) picker.offer(source, slot, json);
         work += unit;
       }
-      if (work < JSON_SLICE && (slot + 1) % SLICE !== 0) continue;
+      if (work < JSON_SLICE) continue;
       work = 0;
       await breath.breathe();
     }
   }
-  return pickers.map((picker) => picker.list());
+  const shown = new Shown();
+  const lists: FlowList[] = [];
+  for (const picker of pickers) {
+    const items = picker.candidates.flatMap((candidate) => shown.of(candidate) ?? []);
+    lists.push({ items, total: picker.total });
+    if (shown.made < JSON_SLICE) continue;
+    shown.made = 0;
+    await breath.breathe();
+  }
+  return lists;
 }
 
 /** All flows that match, in slices. */
@@ -279,7 +319,7 @@ export async function* streamFlows(
   for (const source of sources)
     for (let from = 0; from < source.slots.capacity; from += SLICE) {
       let batch: FlowJson[] = [];
-      for (const slot of live(source.slots, from, SLICE)) {
+      for (const slot of live(source, from, SLICE)) {
         const flow = flowJson(source, slot);
         if (matches === undefined || matches(flow)) batch.push(flow);
         if (batch.length < JSON_SLICE) continue;
@@ -291,7 +331,10 @@ export async function* streamFlows(
     }
 }
 
-function* live(slots: FlowSlots, from: number, count: number): Generator<number> {
-  const to = Math.min(slots.capacity, from + count);
-  for (let slot = from; slot < to; slot++) if (slots.u32[slot * SLOT_WORDS + SLOT_STATE] === STATE_LIVE) yield slot;
+function* live({ slots: { u32, capacity }, inUse }: FlowSource, from: number, count: number): Generator<number> {
+  const to = Math.min(capacity, from + count);
+  for (let slot = from; slot < to; slot++) {
+    if (slot % BLOCK_SLOTS === 0 && inUse[slot / BLOCK_SLOTS] === 0) slot += BLOCK_SLOTS - 1;
+    else if (u32[slot * SLOT_WORDS + SLOT_STATE] === STATE_LIVE) yield slot;
+  }
 }
