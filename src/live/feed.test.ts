@@ -17,9 +17,17 @@ class Socket extends EventEmitter {
   pings = 0;
   closed: number | undefined;
 
-  send(data: string | Buffer): void {
-    this.raw.push(data);
-    this.messages.push(JSON.parse(String(data)) as Record<string, any>);
+  send(data: string): void {
+    this.messages.push(JSON.parse(data) as Record<string, any>);
+  }
+  /** What is written past it: the frame of a text, whole. */
+  write(frame: Buffer): void {
+    assert.equal(frame[0], 0x81);
+    const start = frame[1]! < 126 ? 2 : frame[1] === 126 ? 4 : 10;
+    const length = start === 2 ? frame[1]! : start === 4 ? frame.readUInt16BE(2) : Number(frame.readBigUInt64BE(2));
+    assert.equal(frame.length, start + length);
+    this.raw.push(frame);
+    this.messages.push(JSON.parse(frame.toString("utf8", start)) as Record<string, any>);
   }
   ping(): void {
     this.pings++;
@@ -62,7 +70,7 @@ function start(t: TestContext, more: Partial<SwitchView> = {}) {
   t.after(() => feed.close());
   const join = (subscription?: object): Socket => {
     const socket = new Socket();
-    feed.attach(socket as unknown as WebSocket, { role: "viewer" });
+    feed.attach(socket as unknown as WebSocket, socket, { role: "viewer" });
     if (subscription !== undefined) socket.say({ type: "subscribe", ...subscription });
     return socket;
   };

@@ -9,8 +9,9 @@ import type { WebSocket } from "ws";
 import type { Credential, Role, SwitchView } from "../api/switch.ts";
 import { Board, type Part } from "./board.ts";
 import { FlowLists, type FlowsPart } from "./flow-lists.ts";
+import { textFrame } from "./frame.ts";
 import type { PartName, ServerMessage, SubscribeMessage } from "./messages.ts";
-import { Stream } from "./stream.ts";
+import { Stream, withParts } from "./stream.ts";
 import { MIN_INTERVAL_MS, readSubscription, type Subscription } from "./subscription.ts";
 
 /** Who may what, and who may no more. */
@@ -46,8 +47,15 @@ const MOST_LINGERING = 32;
 const BURST = 50;
 const PER_SECOND = 10;
 
+/** The connection below a websocket. */
+export interface Line {
+  write(frame: Buffer): unknown;
+}
+
 export interface Client {
   readonly socket: WebSocket;
+  /** What `socket` writes to. Whole frames are written past it: it has no extension, so it never holds back one of its own. */
+  readonly line: Line;
   role: Role;
   /** Ends the watch on the token that gave the role. */
   release: () => void;
@@ -83,9 +91,10 @@ export class Feed {
   }
 
   /** Serve a client until it leaves. */
-  attach(socket: WebSocket, who: Credential): void {
+  attach(socket: WebSocket, line: Line, who: Credential): void {
     const client: Client = {
       socket,
+      line,
       role: who.role,
       release: () => {},
       stream: undefined,
@@ -206,7 +215,7 @@ export class Feed {
     if (missing !== undefined) {
       const { epoch } = stream;
       this.tell(client, { type: "resumed", epoch, seq: resume!.seq, atMs: this.options.now(), role: client.role });
-      for (const bytes of missing) client.socket.send(bytes, { binary: false });
+      for (const frame of missing) client.line.write(frame);
     }
     stream.dueMs = Math.min(stream.dueMs, Math.max(nowMs, stream.toldMs + MIN_INTERVAL_MS));
     this.timer ??= setInterval(() => void this.turn(), TICK_MS);
@@ -287,9 +296,11 @@ export class Feed {
       if (part !== undefined) parts.push([name, part]);
     }
     const delta = stream.next(parts, atMs);
-    let whole: string | undefined;
+    /** By what stands before the parts: equal for most who came together. */
+    const snapshots = new Map<string, Buffer>();
+    const { epoch, seq } = stream;
     for (const client of stream.clients) {
-      const { socket } = client;
+      const { socket, line } = client;
       if (socket.readyState !== socket.OPEN) continue;
       if (socket.bufferedAmount > MOST_WAITING) {
         client.missed++;
@@ -297,17 +308,11 @@ export class Feed {
       } else if (client.needsSnapshot) {
         client.needsSnapshot = false;
         const { role, missed } = client;
-        const head = {
-          type: "snapshot",
-          epoch: stream.epoch,
-          seq: stream.seq,
-          atMs,
-          role,
-          ...(missed > 0 && { missed }),
-        };
-        whole ??= parts.map(([name, { text }]) => `,"${name}":${text}`).join("");
-        socket.send(`${JSON.stringify(head).slice(0, -1)}${whole}}`);
-      } else socket.send(delta, { binary: false });
+        const head = JSON.stringify({ type: "snapshot", epoch, seq, atMs, role, ...(missed > 0 && { missed }) });
+        let frame = snapshots.get(head);
+        if (frame === undefined) snapshots.set(head, (frame = textFrame(withParts(head, parts))));
+        line.write(frame);
+      } else line.write(delta);
     }
   }
 }

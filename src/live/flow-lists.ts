@@ -2,7 +2,8 @@
  * The flows that clients ask for, each list once whoever wants it. Lists that are due together are made in one pass over
  * the flows; one pass runs at a time, so that what many clients ask in many ways is late, and not heavy.
  */
-import type { FlowChoice, SwitchView } from "../api/switch.ts";
+import type { FlowChoice, FlowList, SwitchView } from "../api/switch.ts";
+import type { FlowJson } from "../bridge/views/json.ts";
 import { asPart, type Part } from "./board.ts";
 import type { Subscription } from "./subscription.ts";
 
@@ -14,6 +15,9 @@ export interface FlowsPart {
   /** When the pass that made it began, ms; −∞: none has yet. */
   readMs: number;
 }
+
+/** Flows that are made text in one go: about a millisecond. */
+const TEXT_SLICE = 256;
 
 export class FlowLists {
   private readonly view: SwitchView;
@@ -61,18 +65,32 @@ export class FlowLists {
     const asked = [...lists];
     this.view
       .flowLists(asked.map(({ choice }) => choice))
+      .then((found) => writeLists(asked, found, startMs))
       .then(
-        (found) => {
-          for (const [n, list] of asked.entries()) {
-            list.flows = asPart(JSON.stringify(found[n]!.items), list.flows);
-            list.total = asPart(String(found[n]!.total), list.total);
-            list.readMs = startMs;
-          }
-          return undefined;
-        },
+        () => undefined,
         (error: Error) => error,
       )
       .finally(() => (this.isPassing = false))
       .then(done);
+  }
+}
+
+/** As text: a flow once, in however many lists it is. */
+async function writeLists(lists: readonly FlowsPart[], found: readonly FlowList[], readMs: number): Promise<void> {
+  const texts = new Map<FlowJson, string>();
+  let breathedAt = 0;
+  for (const [n, list] of lists.entries()) {
+    const { items, total } = found[n]!;
+    const flows = items.map((flow) => {
+      let text = texts.get(flow);
+      if (text === undefined) texts.set(flow, (text = JSON.stringify(flow)));
+      return text;
+    });
+    list.flows = asPart(`[${flows.join(",")}]`, list.flows);
+    list.total = asPart(String(total), list.total);
+    list.readMs = readMs;
+    if (texts.size - breathedAt < TEXT_SLICE) continue;
+    breathedAt = texts.size;
+    await new Promise((resolve) => setImmediate(resolve));
   }
 }

@@ -18,7 +18,7 @@ export function openFeed(options: FeedOptions): OpenFeed {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false });
   return {
     live: (request, socket, head, who) =>
-      sockets.handleUpgrade(request, socket, head, (client) => feed.attach(client, who)),
+      sockets.handleUpgrade(request, socket, head, (client) => feed.attach(client, socket, who)),
     close() {
       feed.close();
       sockets.close();

@@ -3,12 +3,18 @@ import { randomBytes } from "node:crypto";
 import type { Part } from "./board.ts";
 import type { Client } from "./feed.ts";
 import type { FlowsPart } from "./flow-lists.ts";
+import { textFrame } from "./frame.ts";
 import type { PartName } from "./messages.ts";
 import type { Subscription } from "./subscription.ts";
 
 /** Kept for clients that come back: so many messages, and no more bytes than these. */
 const MOST_KEPT = 32;
 const MOST_KEPT_BYTES = 256 * 1024;
+
+/** An object's JSON with parts behind what it has. */
+export function withParts(head: string, parts: readonly (readonly [PartName, Part])[]): string {
+  return `${head.slice(0, -1)}${parts.map(([name, { text }]) => `,"${name}":${text}`).join("")}}`;
+}
 
 export class Stream {
   readonly key: string;
@@ -45,22 +51,20 @@ export class Stream {
     return this.pendingMs !== undefined;
   }
 
-  /** The next delta: the parts that are not as they were told last. */
+  /** The next delta, as a frame: the parts that are not as they were told last. */
   next(parts: readonly (readonly [PartName, Part])[], atMs: number): Buffer {
     const changed = parts.filter(([name, { version }]) => this.told.get(name) !== version);
     for (const [name, { version }] of changed) this.told.set(name, version);
     const head = JSON.stringify({ type: "delta", epoch: this.epoch, seq: ++this.seq, atMs });
-    const bytes = Buffer.from(
-      `${head.slice(0, -1)}${changed.map(([name, { text }]) => `,"${name}":${text}`).join("")}}`,
-    );
-    this.kept.push(bytes);
-    this.keptBytes += bytes.length;
+    const frame = textFrame(withParts(head, changed));
+    this.kept.push(frame);
+    this.keptBytes += frame.length;
     while (this.kept.length > MOST_KEPT || this.keptBytes > MOST_KEPT_BYTES)
       this.keptBytes -= this.kept.shift()!.length;
-    return bytes;
+    return frame;
   }
 
-  /** What was told after `seq`; undefined where not all of it is kept. */
+  /** The frames of what was told after `seq`; undefined where not all of it is kept. */
   since(seq: number): readonly Buffer[] | undefined {
     const missing = this.seq - seq;
     if (missing < 0 || missing > this.kept.length) return undefined;
