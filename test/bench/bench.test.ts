@@ -8,7 +8,7 @@ import { capturesFolder } from "../helpers/captures.ts";
 import { needs } from "../helpers/needs.ts";
 import { writeBigCapture } from "./big-capture.ts";
 import { plot } from "./plot.ts";
-import { markdown, median, put, ratio, value, type Result } from "./table.ts";
+import { markdown, median, middle, put, ratio, value, type Result } from "./table.ts";
 
 const empty = (): Result => ({ part: "p", title: "Frames", unit: "kpps", cells: [], ratios: [], notes: ["a note"] });
 
@@ -73,4 +73,14 @@ test("a figure has a line for each row, and nothing that is no number", () => {
   const svg = plot(result);
   assert.equal(svg.match(/class="line"/g)?.length, 5, "three lines above, two below");
   assert.ok(svg.includes("weir &lt;kernel>") && !/NaN|Infinity|undefined/.test(svg), svg);
+});
+
+test("the middle of differences: one that is far off moves it little, and few have no interval", () => {
+  const steady = Array.from({ length: 40 }, (_, n) => (n % 8) - 3.5);
+  const { mid, low, high } = middle([...steady.map((value) => value + 10), 4000]);
+  assert.ok(mid > 9.5 && mid < 10.5 && low > 9 && high < 11.5, `${mid} (${low} to ${high})`);
+  assert.ok(low < mid && mid < high);
+  // Wilcoxon's table, two-sided 5 %: nothing for 5 pairs, the outermost means for 6.
+  assert.deepEqual(middle([1, 2, 4, 8, 16]), { mid: 5, low: NaN, high: NaN });
+  assert.deepEqual(middle([1, 2, 4, 8, 16, 32]), { mid: 8.5, low: 1, high: 32 });
 });

@@ -42,7 +42,7 @@ const PARTS: readonly Part[] = [
   { name: "mirror", run: mirror, needs: ["gcc", "ip", "tc", "ping"] },
   { name: "engine", run: engine, needs: [] },
   { name: "sampling", run: sampling, needs: [] },
-  { name: "watched", run: watched, needs: ["gcc", "ip", "tc", "ping"] },
+  { name: "watched", run: watched, needs: ["gcc", "ip", "tc", "ping", "taskset"] },
   { name: "outage", run: outage, needs: ["gcc", "ip", "tc", "ping"] },
   { name: "captures", run: captureFiles, needs: ["gcc", "softflowd", "nfpcapd", "nfcapd", "nfdump", "tshark"] },
 ];

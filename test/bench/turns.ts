@@ -19,7 +19,7 @@ export interface Turns {
 }
 
 /** Frames that a device has received, of the network namespace of a process. */
-function receivedIn(pid: number, device: string): number {
+export function receivedIn(pid: number, device: string): number {
   const line = readFileSync(`/proc/${pid}/net/dev`, "utf8")
     .split("\n")
     .find((text) => text.trimStart().startsWith(`${device}:`));
