@@ -6,9 +6,9 @@ import type { PortConfig } from "../config/config.ts";
 import { type KeptState, type LeftBehind, MAX_PORTS, MAX_RULES, type QuietFlows } from "../datapath/datapath.ts";
 import { END_FORCED } from "../flow/disposition.ts";
 import { KEY_WORDS } from "../flow/key.ts";
+import { Ledger } from "../flow/ledger.ts";
 import { Outcomes } from "../flow/outcomes.ts";
 import { type Boot, RecordWriter } from "../flow/record.ts";
-import { COUNTS } from "../flow/totals.ts";
 import { FlowSlots, readCounter, SLOT_KEY, SLOT_LAST, SLOT_STATE, SLOT_WORDS, STATE_LIVE } from "../shm/slots.ts";
 import type { PortBook } from "./port-book.ts";
 import { outcomeOf, type RuleKeeper } from "./rules.ts";
@@ -58,7 +58,7 @@ export class Drain {
   private readonly writer: RecordWriter;
   private readonly outcomes = new Outcomes(MAX_RULES, MAX_PORTS);
   private readonly slots = FlowSlots.create(1);
-  private readonly ledger = new Float64Array(COUNTS);
+  private readonly ledger = new Ledger(this.slots);
   private isSettled = false;
 
   constructor(quiet: QuietFlows, kept: KeptState, boot: Boot, ifIndexOf: Uint32Array) {

@@ -3,6 +3,7 @@
  * as rules (plain data), what did happen goes out through shared memory (src/shm). Implementations: userspace/ (a worker
  * thread), later kernel/ (eBPF); test/conformance/datapath.ts runs against each.
  */
+import type { Ledger } from "../flow/ledger.ts";
 import type { ActionBlock } from "../pipeline/actions.ts";
 import type { PortStatus } from "../ports/port.ts";
 import type { CopyRing } from "../shm/copies.ts";
@@ -120,8 +121,8 @@ export interface QuietFlows {
   settle(): Promise<void>;
   /** Slot to look at next. */
   next(): number;
-  /** Fill slot 0 of `into`, and its ledger row, from a slot; false: there is nothing in it. */
-  load(slot: number, into: FlowSlots, ledger: Float64Array): boolean;
+  /** Fill slot 0 of `into`, and what its ledger says, from a slot; false: there is nothing in it. */
+  load(slot: number, into: FlowSlots, ledger: Ledger): boolean;
   /** The slot's record is about to be appended to the log; was. */
   begin(slot: number): void;
   end(slot: number): void;
@@ -143,7 +144,7 @@ export interface LeftBehind {
 /** What outlives the process, beside the slots (src/shm/README.md, "After a crash"). */
 export interface KeptState {
   readonly log: RecordLog;
-  /** COUNTS doubles a slot; a port each. */
+  /** Rows of the ledger (src/flow/ledger.ts); COUNTS doubles a port each. */
   readonly ledger: Float64Array;
   readonly recorded: Float64Array;
   readonly retired: Float64Array;

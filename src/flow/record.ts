@@ -43,6 +43,7 @@ import {
   type FlowSlots,
 } from "../shm/slots.ts";
 import { DROPPED, FORWARDED } from "./disposition.ts";
+import type { Ledger } from "./ledger.ts";
 import type { Outcomes } from "./outcomes.ts";
 import { COUNT_DROPPED_PACKETS, COUNT_PACKETS, COUNTS, plainCounts, portOf, PortTotals, readCounts } from "./totals.ts";
 
@@ -60,8 +61,8 @@ export interface Boot {
 
 export interface RecordSource {
   readonly slots: FlowSlots;
-  /** COUNTS doubles a slot: what records have said of it. */
-  readonly ledger: Float64Array;
+  /** What records have said of each. */
+  readonly ledger: Ledger;
   readonly log: RecordLog;
   readonly outcomes: Outcomes;
   readonly ports: number;
@@ -134,7 +135,7 @@ export class RecordWriter {
     const { ledger } = this.source;
     let any = false;
     for (let n = 0; n < COUNTS; n++) {
-      this.delta[n] = this.totals[n]! - ledger[slot * COUNTS + n]!;
+      this.delta[n] = this.totals[n]! - ledger.get(slot, n);
       if (this.delta[n] !== 0) any = true;
     }
     return any;
@@ -173,7 +174,7 @@ export class RecordWriter {
     words[w + REC_INPUT_IFINDEX] = outcomes.ifIndexOf[port] ?? 0;
     this.outcome(words, w, at);
     log.publish();
-    for (let n = 0; n < COUNTS; n++) ledger[slot * COUNTS + n] = this.totals[n]!;
+    for (let n = 0; n < COUNTS; n++) ledger.set(slot, n, this.totals[n]!);
     this.recorded.add(port, this.delta);
     return last;
   }

@@ -28,13 +28,14 @@ import {
 import { splitHigh, splitLow } from "./count.ts";
 import { END_ACTIVE, END_FORCED, END_IDLE, END_LACK_OF_RESOURCES, END_OF_FLOW } from "./disposition.ts";
 import { BLOCK_SLOTS, DueBlocks } from "./due.ts";
+import { Ledger } from "./ledger.ts";
 import { IdleTimeouts, type SweepTimeouts } from "./idle.ts";
 import type { Outcomes } from "./outcomes.ts";
 import { PortEnds } from "./port-ends.ts";
 import { type Boot, RecordWriter, TCP_FIN_RST } from "./record.ts";
 import { Retirement, type Retirer } from "./retire.ts";
 import { TICK_NS, tickOf, ticks } from "./ticks.ts";
-import { COUNTS, portOf, PortTotals, sumTable } from "./totals.ts";
+import { portOf, PortTotals, sumTable } from "./totals.ts";
 
 const ENDED = TCP_FIN_RST | FLAG_ENDED;
 /** Every block with flows is looked at this often: rules idle out by what it sees. */
@@ -64,8 +65,8 @@ export interface SweeperOptions {
   readonly boot: Boot;
   /** One thread, virtual time: `quiesced` answers at once. */
   readonly exact?: boolean;
-  /** Given where they outlive the process: 5 doubles a slot, and 5 a port each. */
-  readonly ledger?: Float64Array<ArrayBufferLike>;
+  /** Given where they outlive the process: the ledger's rows, and 5 doubles a port each. */
+  readonly ledger?: Float64Array;
   readonly recorded?: Float64Array<ArrayBufferLike>;
   readonly retired?: Float64Array<ArrayBufferLike>;
 }
@@ -76,7 +77,7 @@ export class Sweeper {
   readonly outcomes: Outcomes;
   private readonly slots: FlowSlots;
   private readonly free: WordRing;
-  private readonly ledger: Float64Array;
+  private readonly ledger: Ledger;
   private readonly exact: boolean;
   private readonly writer: RecordWriter;
   private readonly due: DueBlocks;
@@ -103,7 +104,7 @@ export class Sweeper {
     this.outcomes = options.outcomes;
     this.timeouts = options.timeouts;
     this.exact = options.exact ?? false;
-    this.ledger = options.ledger ?? new Float64Array(slots.capacity * COUNTS);
+    this.ledger = new Ledger(slots, options.ledger);
     this.retired = new PortTotals(ports, options.retired);
     this.writer = new RecordWriter({ ...options, ledger: this.ledger }, options.boot);
     this.due = new DueBlocks(slots, free);
@@ -407,8 +408,7 @@ export class Sweeper {
       quiesced: (out) => retirer.quiesced(out),
       release: (slots) => {
         retirer.release(slots);
-        const { ledger } = this;
-        for (const slot of slots) for (let n = 0; n < COUNTS; n++) ledger[slot * COUNTS + n] = 0;
+        for (const slot of slots) this.ledger.clear(slot);
         this.due.released();
       },
     };

@@ -14,8 +14,9 @@ import {
   STATE_LIVE,
   type FlowSlots,
 } from "../shm/slots.ts";
+import type { Ledger } from "./ledger.ts";
 
-// The five counters of a flow, in the order of a record's deltas (src/shm/log.ts) and of the ledger.
+// The five counters of a flow, in the order of a record's deltas (src/shm/log.ts) and of the ledger (ledger.ts).
 export const COUNT_PACKETS = 0;
 export const COUNT_BYTES = 1;
 export const COUNT_L3_BYTES = 2;
@@ -94,7 +95,7 @@ export function sumTable(
   out: PortTotals,
   used: Int32Array,
   blockSlots: number,
-  ledger?: Float64Array,
+  ledger?: Ledger,
   from = 0,
   to = slots.capacity,
 ): PortTotals {
@@ -106,7 +107,7 @@ export function sumTable(
     const state = Atomics.load(slots.i32, slot * SLOT_WORDS + SLOT_STATE);
     if (state !== STATE_LIVE && state !== STATE_CLOSING) continue;
     readCounts(slots, slot, counts);
-    if (ledger) for (let n = 0; n < COUNTS; n++) counts[n] = counts[n]! - ledger[slot * COUNTS + n]!;
+    if (ledger) for (let n = 0; n < COUNTS; n++) counts[n] = counts[n]! - ledger.get(slot, n);
     out.add(portOf(slots, slot), counts);
   }
   return out;

@@ -41,7 +41,7 @@ struct weir_slot {
 	__u64 dropped_bytes;
 	__u64 created;
 	__u64 recorded;
-	__u64 reserve[2];
+	__u64 recorded_drops[2];
 };
 
 _Static_assert(sizeof(struct weir_slot) == 192, "a slot is three cache lines");

@@ -9,7 +9,7 @@
  *       24 l3Bytes u64     32 last u64 ns     40 first u64 ns     48 tcpFlags u32    52 reason u32
  *       56 rule u32        60 ruleGen u32
  * byte  64 key u32 × 20   144 droppedPackets u64   152 droppedBytes u64   160 created u64 ns   168 recorded u64 ns
- *      176 reserve to 192
+ *      176 recorded droppedPackets u64   184 recorded droppedBytes u64
  * ```
  *
  * Times are nanoseconds of the datapath's monotonic clock. All counters are totals of the flow's life.
@@ -40,7 +40,8 @@ export const SLOT_DROPPED_BYTES = 38;
 export const SLOT_CREATED = 40;
 /** `last` as the newest record said it: the next record does not start before it. Written by the sweeper alone. */
 export const SLOT_RECORDED = 42;
-export const SLOT_RESERVE = 44;
+/** Dropped packets and bytes, two counters, as records have said them (src/flow/ledger.ts). Written by the sweeper alone. */
+export const SLOT_RECORDED_DROPS = 44;
 
 /**
  * In tcpFlags, the sweeper's own bit: a record has already taken a FIN or RST of this flow away. The flags themselves

@@ -34,7 +34,7 @@ export const LAYOUT: readonly (readonly [string, number])[] = [
   ["droppedBytes", slot.SLOT_DROPPED_BYTES * 4],
   ["created", slot.SLOT_CREATED * 4],
   ["recorded", slot.SLOT_RECORDED * 4],
-  ["reserve", slot.SLOT_RESERVE * 4],
+  ["recorded drops", slot.SLOT_RECORDED_DROPS * 4],
   ["head of the ring", 0],
   ["tail of the ring", 64],
   ["data of the ring", 128],

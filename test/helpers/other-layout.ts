@@ -1,6 +1,7 @@
 /**
- * The command once more with another layout of the flow slot: a line of 64 bytes stands before the key. What a later version
- * may do to the maps, done to both sides: the header that the programs are compiled with, the numbers that the bundle has.
+ * The command once more with another layout of the flow slot: a line of 64 bytes stands before the key, and all that the
+ * ledger says in its rows. What a later version may do to the maps, done to both sides: the header that the programs are
+ * compiled with, the numbers that the bundle has.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -34,5 +35,8 @@ function changeSlots(build: any): void {
         /(export const SLOT_(?!BYTES = |WORDS|VERSION)\w+ = )(\d+);/g,
         (_all, start: string, at: string) => `${start}${Number(at) < KEY_AT ? at : Number(at) + MORE_BYTES / 4};`,
       ),
+  }));
+  build.onLoad({ filter: /\/flow\/ledger\.js$/ }, ({ path }: { path: string }) => ({
+    contents: readFileSync(path, "utf8").replace(/LEDGER_COUNTS = \d+/, "LEDGER_COUNTS = 5"),
   }));
 }

@@ -3,6 +3,7 @@
  * maps' `meta`; a process that finds another one there replaces the maps (take-over.ts).
  */
 import * as key from "../../flow/key.ts";
+import { LEDGER_COUNTS } from "../../flow/ledger.ts";
 import * as counters from "../../shm/counters.ts";
 import { RECORD_BYTES, RECORD_VERSION } from "../../shm/log.ts";
 import * as slots from "../../shm/slots.ts";
@@ -21,6 +22,6 @@ export const LAYOUT: Readonly<Record<string, number>> = Object.fromEntries(
     ...numbers(key, /^KEY_PORT$/),
     ...numbers(counters, /^C_|^COUNTERS_PER_PORT$/),
     ...numbers(layout, /WORDS$|^(S|P|UP|SET|RULE|MASK|BLOCK|MAX|BUCKET|HASH)_|^DIRECT/),
-    ...Object.entries({ RECORD_BYTES, RECORD_VERSION, MAX_MASKS, MAX_PORTS, MAX_RULES }),
+    ...Object.entries({ LEDGER_COUNTS, RECORD_BYTES, RECORD_VERSION, MAX_MASKS, MAX_PORTS, MAX_RULES }),
   ].toSorted(([a], [b]) => (a < b ? -1 : 1)),
 );

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
-import { COUNTS } from "../../flow/totals.ts";
+import { Ledger } from "../../flow/ledger.ts";
 import type { ActionBlock } from "../../pipeline/actions.ts";
 import type { PortStatus } from "../../ports/port.ts";
 import type { CopyRing } from "../../shm/copies.ts";
@@ -100,6 +100,7 @@ export class KernelDatapath implements Datapath {
   private readonly own: Float64Array;
   private readonly ownUnattributed: UnattributedTable;
   readonly kept: KeptState;
+  private readonly ledger: Ledger;
   private readonly folder: string | undefined;
   private readonly timers: NodeJS.Timeout[];
   private generation = 0;
@@ -129,6 +130,7 @@ export class KernelDatapath implements Datapath {
     this.slots = this.maps.slots;
     this.free = this.maps.free;
     this.own = kept.counters;
+    this.ledger = new Ledger(this.slots, kept.ledger);
     this.ownUnattributed = kept.withoutFlow;
     this.rules = new KernelRules(this.maps);
     this.mirrors = new KernelMirrors(this.maps);
@@ -283,8 +285,7 @@ export class KernelDatapath implements Datapath {
   }
 
   release(slots: readonly number[]): void {
-    const { ledger } = this.kept;
-    const forget = (slot: number): void => void ledger.fill(0, slot * COUNTS, (slot + 1) * COUNTS);
+    const forget = (slot: number): void => this.ledger.clear(slot);
     for (const slot of slots) releaseSlot(this.slots, this.free, slot, false, forget);
   }
 

@@ -12,10 +12,11 @@
  * ended      by port, 2 f64   wire packets and bytes of missed frames that ended in this process
  * withoutFlow                 src/shm/unattributed.ts
  * log                         flow records (src/shm/log.ts)
- * ledger     slot, 5 f64      what records have said of it
+ * ledger     slot, 3 f64      what records have said of it (src/flow/ledger.ts)
  * ```
  */
 import { createHash } from "node:crypto";
+import { Ledger } from "../../flow/ledger.ts";
 import { COUNTS } from "../../flow/totals.ts";
 import { COUNTERS_PER_PORT } from "../../shm/counters.ts";
 import { type Cursor, ExporterCursors } from "../../shm/cursors.ts";
@@ -53,7 +54,7 @@ function sections(slots: number, records: number) {
     ended: MAX_PORTS * 16,
     withoutFlow: UnattributedTable.bytes(MAX_PORTS, ROWS),
     log: RecordLog.bytes(records),
-    ledger: slots * COUNTS * 8,
+    ledger: Ledger.bytes(slots),
   };
 }
 

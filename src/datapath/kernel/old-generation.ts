@@ -6,10 +6,11 @@
  * What a process that is killed in the middle has done stands in the new maps (moves.ts), so nothing is taken twice.
  */
 import { join } from "node:path";
+import type { Ledger } from "../../flow/ledger.ts";
 import { COUNTS } from "../../flow/totals.ts";
 import * as C from "../../shm/counters.ts";
 import { REC_GEN, REC_PACKETS, REC_SLOT, REC_TOTALS, RecordCursor, RecordLog } from "../../shm/log.ts";
-import { type FlowSlots, readCounter, SLOT_WORDS, STATE_FREE } from "../../shm/slots.ts";
+import { type FlowSlots, plainCounter, readCounter, SLOT_WORDS, STATE_FREE, writeCounter } from "../../shm/slots.ts";
 import { gracePeriodLater } from "../../sys/bpf.ts";
 import { mapMemory, type MappedMemory } from "../../sys/bpf-maps.ts";
 import { closeFd, openPin } from "../../sys/bpf-pins.ts";
@@ -66,6 +67,8 @@ export class OldGeneration {
   private readonly fds = new Map<string, number>();
   private readonly slots: Uint32Array;
   private readonly ledger: Float64Array;
+  /** Doubles of its rows; all counts stood there once. */
+  private readonly row: number;
   private maps: KernelMaps | undefined;
   private found: readonly Rule[] | undefined;
 
@@ -83,6 +86,7 @@ export class OldGeneration {
     this.capacity = meta.capacity;
     this.slots = new Uint32Array(this.memory("slots", this.capacity * this.theirs["SLOT_BYTES"]!));
     this.ledger = new Float64Array(this.section("ledger")!);
+    this.row = meta.layout["LEDGER_COUNTS"] ?? COUNTS;
   }
 
   private fd(name: string): number {
@@ -158,7 +162,7 @@ export class OldGeneration {
 
   /** A record of the old log whose ledger row was not moved (take-over.ts). */
   private redoLedger(): void {
-    const { theirs, slots, ledger } = this;
+    const { theirs, slots } = this;
     const buffer = this.section("log");
     if (buffer === undefined || theirs["RECORD_VERSION"] !== LAYOUT["RECORD_VERSION"]) return;
     const log = new RecordLog(buffer);
@@ -170,10 +174,22 @@ export class OldGeneration {
     const recorded = new Float64Array(this.section("recorded")!);
     const port = slots[at + theirs["SLOT_KEY"]!]! >>> 16;
     for (let n = 0; n < COUNTS; n++) {
-      if (ledger[slot * COUNTS + n] === f64[f + REC_TOTALS + n]) continue;
-      ledger[slot * COUNTS + n] = f64[f + REC_TOTALS + n]!;
+      const total = f64[f + REC_TOTALS + n]!;
+      if (this.said(slot, n) === total) continue;
+      if (n < this.row) this.ledger[slot * this.row + n] = total;
+      else writeCounter(slots, this.dropsAt(slot, n), total);
       recorded[port * COUNTS + n]! += f64[f + REC_PACKETS + n]!;
     }
+  }
+
+  /** What records have said of a flow. */
+  private said(slot: number, count: number): number {
+    if (count < this.row) return this.ledger[slot * this.row + count]!;
+    return plainCounter(this.slots, this.dropsAt(slot, count));
+  }
+
+  private dropsAt(slot: number, count: number): number {
+    return slot * this.theirs["SLOT_WORDS"]! + this.theirs["SLOT_RECORDED_DROPS"]! + (count - this.row) * 2;
   }
 
   private isEmpty(slot: number): boolean {
@@ -200,14 +216,14 @@ export class OldGeneration {
     return this.maps!.kept.moves.next(this.generation);
   }
 
-  load(slot: number, into: FlowSlots, ledger: Float64Array): boolean {
+  load(slot: number, into: FlowSlots, ledger: Ledger): boolean {
     if (this.isEmpty(slot)) return false;
     const at = slot * this.theirs["SLOT_WORDS"]!;
     into.u32.fill(0, 0, SLOT_WORDS);
     for (const [name, words] of Object.entries(SLOT_FIELDS))
       for (let n = 0; n < words; n++) into.u32[LAYOUT[name]! + n] = this.slots[at + this.theirs[name]! + n]!;
     into.u32[LAYOUT["SLOT_GEN"]!] = NO_GEN;
-    for (let n = 0; n < COUNTS; n++) ledger[n] = this.ledger[slot * COUNTS + n]!;
+    for (let n = 0; n < COUNTS; n++) ledger.set(0, n, this.said(slot, n));
     return true;
   }
 

@@ -3,6 +3,7 @@
  * all the while.
  */
 import { join } from "node:path";
+import { Ledger } from "../../flow/ledger.ts";
 import { COUNTS, portOf } from "../../flow/totals.ts";
 import { claimDevice } from "../../ports/device/claim.ts";
 import * as C from "../../shm/counters.ts";
@@ -79,16 +80,17 @@ function goOn(maps: KernelMaps, rules: KernelRules): Omit<LeftBehind, "quiet"> {
 
 /** A process that was killed between a record and its ledger row has not moved the row. */
 function redoLedger({ kept, slots }: KernelMaps): void {
-  const { log, ledger, recorded } = kept;
+  const { log, recorded } = kept;
   if (log.head === 0) return;
   const { f64, u32, f, w } = log.at(log.head - 1, new RecordCursor());
   const slot = u32[w + REC_SLOT]!;
   if (slot >= slots.capacity || slots.u32[slot * SLOT_WORDS + SLOT_GEN] !== u32[w + REC_GEN]) return;
   if (slots.u32[slot * SLOT_WORDS + SLOT_STATE] === STATE_FREE || isEmptied(slots.u32, slot)) return;
   const port = portOf(slots, slot);
+  const ledger = new Ledger(slots, kept.ledger);
   for (let n = 0; n < COUNTS; n++) {
-    if (ledger[slot * COUNTS + n] === f64[f + REC_TOTALS + n]) continue;
-    ledger[slot * COUNTS + n] = f64[f + REC_TOTALS + n]!;
+    if (ledger.get(slot, n) === f64[f + REC_TOTALS + n]) continue;
+    ledger.set(slot, n, f64[f + REC_TOTALS + n]!);
     recorded[port * COUNTS + n]! += f64[f + REC_PACKETS + n]!;
   }
 }
@@ -105,6 +107,7 @@ function isEmptied(u32: Uint32Array, slot: number): boolean {
  */
 function repairSlots({ slots, free, kept }: KernelMaps): number {
   const { u32, i32, capacity } = slots;
+  const ledger = new Ledger(slots, kept.ledger);
   const inRing = new Uint8Array(capacity);
   const head = free.head;
   for (let n = 0, size = free.size + ((free.head - head) | 0); n < size; n++) inRing[free.taken(head + n)] = 1;
@@ -116,7 +119,7 @@ function repairSlots({ slots, free, kept }: KernelMaps): number {
     const state = Atomics.load(i32, at + SLOT_STATE);
     if (state === STATE_FREE) lost.push(slot);
     else if (state === STATE_CLOSING && isEmptied(u32, slot)) {
-      kept.ledger.fill(0, slot * COUNTS, (slot + 1) * COUNTS);
+      ledger.clear(slot);
       Atomics.store(i32, at + SLOT_STATE, STATE_FREE);
       lost.push(slot);
     } else {
@@ -129,7 +132,7 @@ function repairSlots({ slots, free, kept }: KernelMaps): number {
   gracePeriod();
   for (const slot of lost) {
     if (Atomics.load(i32, slot * SLOT_WORDS + SLOT_STATE) !== STATE_FREE) continue;
-    kept.ledger.fill(0, slot * COUNTS, (slot + 1) * COUNTS);
+    ledger.clear(slot);
     free.push(slot);
   }
   return highest;

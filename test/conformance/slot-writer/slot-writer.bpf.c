@@ -248,7 +248,7 @@ int tell_layout(struct __sk_buff *skb)
 	SAY(15, offsetof(struct weir_slot, dropped_bytes));
 	SAY(16, offsetof(struct weir_slot, created));
 	SAY(17, offsetof(struct weir_slot, recorded));
-	SAY(18, offsetof(struct weir_slot, reserve));
+	SAY(18, offsetof(struct weir_slot, recorded_drops));
 	SAY(19, offsetof(struct weir_ring, head));
 	SAY(20, offsetof(struct weir_ring, tail));
 	SAY(21, offsetof(struct weir_ring, data));
