@@ -9,7 +9,6 @@
 import type { RecordLog } from "../shm/log.ts";
 import type { WordRing } from "../shm/ring.ts";
 import {
-  FLAG_ENDED,
   plainCounter,
   readCounter,
   SLOT_FIRST,
@@ -30,14 +29,14 @@ import { END_ACTIVE, END_FORCED, END_IDLE, END_LACK_OF_RESOURCES, END_OF_FLOW } 
 import { BLOCK_SLOTS, DueBlocks } from "./due.ts";
 import { Ledger } from "./ledger.ts";
 import { IdleTimeouts, type SweepTimeouts } from "./idle.ts";
+import { ENDED, passQuiet } from "./look.ts";
 import type { Outcomes } from "./outcomes.ts";
 import { PortEnds } from "./port-ends.ts";
-import { type Boot, RecordWriter, TCP_FIN_RST } from "./record.ts";
+import { type Boot, RecordWriter } from "./record.ts";
 import { Retirement, type Retirer } from "./retire.ts";
 import { TICK_NS, tickOf, ticks } from "./ticks.ts";
 import { portOf, PortTotals, sumTable } from "./totals.ts";
 
-const ENDED = TCP_FIN_RST | FLAG_ENDED;
 /** Every block with flows is looked at this often: rules idle out by what it sees. */
 const LOOK_EVERY_NS = 5e9;
 /** No block is looked at more often than this, unless exact. */
@@ -94,6 +93,8 @@ export class Sweeper {
   // Before a flow has been silent, or its interval has lasted, so many ticks, it is not due.
   private silentTicks = 0;
   private activeTicks = 0;
+  /** Of the block that is looked at: ticks until one of its flows can be due. */
+  private readonly least = new Int32Array(1);
   /** Readers that need the table to keep its flows. */
   private resting = 0;
 
@@ -337,32 +338,35 @@ export class Sweeper {
     const tcpEnd = ticks(this.timeouts.tcpEndNs);
     const idleMany = ticks(this.idle.many);
     const idleOne = ticks(this.idle.one);
-    const scarce = idleOne < idleMany;
+    const limits = { one: idleOne, many: idleMany, tcpEnd, active };
     const sinceLook = (now - this.lookedAt[block]!) | 0;
     this.lookedAt[block] = now;
     const from = block * BLOCK_SLOTS;
     const to = Math.min(capacity, from + BLOCK_SLOTS) * SLOT_WORDS;
-    let earliest = ticks(this.shortestNs());
+    const { least } = this;
+    least[0] = ticks(this.shortestNs());
     let records = 0;
     for (let at = from * SLOT_WORDS; at < to; at += SLOT_WORDS) {
+      if (!searching) at = passQuiet(i32, at, to, now, sinceLook, limits, least);
+      if (at === to) break;
       if (i32[at + SLOT_STATE] !== STATE_LIVE) {
         if (i32[at + SLOT_STATE] === STATE_RETURNED) this.giveBack(at / SLOT_WORDS);
         continue;
       }
       const silent = (now - tickOf(i32[at + SLOT_LAST]!, i32[at + SLOT_LAST + 1]!)) | 0;
       if (silent <= sinceLook) this.ruleUsed(at);
-      let left = idleMany - silent;
-      if (scarce && i32[at + SLOT_PACKETS] === 1 && i32[at + SLOT_PACKETS + 1] === 0) left = idleOne - silent;
+      const isOne = i32[at + SLOT_PACKETS] === 1 && i32[at + SLOT_PACKETS + 1] === 0;
+      let left = (isOne ? idleOne : idleMany) - silent;
       if ((i32[at + SLOT_TCP_FLAGS]! & ENDED) !== 0 && tcpEnd - silent < left) left = tcpEnd - silent;
       if (i32[at + SLOT_FIRST] !== 0) {
         const toActive = active - ((now - tickOf(i32[at + SLOT_FIRST]!, i32[at + SLOT_FIRST + 1]!)) | 0);
         if (toActive < left) left = toActive;
       }
       if ((left <= 0 || searching) && this.act(at / SLOT_WORDS, nowNs)) records++;
-      else if (left < earliest) earliest = left;
+      else if (left < least[0]!) least[0] = left;
     }
     if (searching) this.ends.searched(block);
-    const wait = Math.max(1, earliest - 1) * TICK_NS;
+    const wait = Math.max(1, least[0]! - 1) * TICK_NS;
     this.due.set(block, nowNs + (this.exact ? wait : Math.max(wait, LOOK_AGAIN_NS)));
     return BLOCK_SLOTS + records * RECORD_COST;
   }

@@ -6,12 +6,14 @@
 import { appendFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 
+/** It looks so often, ms: what is measured is the time between two looks, of which so much is sleep and no delay. */
+const LOOK_MS = 1;
 const path = process.env["WEIR_LOOP_DELAY"];
 if (path !== undefined) {
-  const delay = monitorEventLoopDelay({ resolution: 1 });
+  const delay = monitorEventLoopDelay({ resolution: LOOK_MS });
   delay.enable();
   setInterval(() => {
-    appendFileSync(path, `${Date.now()} ${delay.max / 1e6}\n`);
+    appendFileSync(path, `${Date.now()} ${delay.max / 1e6 - LOOK_MS}\n`);
     delay.reset();
   }, 250).unref();
 }
