@@ -5,7 +5,7 @@
 //   node src/build/build.mjs [--if-stale] [--no-check]      exit 1 on a type error, 0 when dist/ is usable
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { installPackages, readJson, requireNode, root, run } from "./setup.mjs";
+import { installPackages, readJson, requireNode, root, start } from "./setup.mjs";
 import { writeRegistry } from "./registry.mjs";
 import { buildPrograms } from "./bpf.mjs";
 import { buildPage } from "./page.mjs";
@@ -43,7 +43,7 @@ function declareDecoder() {
   const options = "--declaration --emitDeclarationOnly --strict --target es2023 --module nodenext --skipLibCheck";
   const paths = ["exporters/sflow-decoder/decode.ts", "--ignoreConfig", "--rewriteRelativeImportExtensions"];
   const tsc = "node_modules/typescript/bin/tsc";
-  run("node", [tsc, ...paths, ...options.split(" "), "--outDir", "dist/sflow-decoder"]);
+  return start("node", [tsc, ...paths, ...options.split(" "), "--outDir", "dist/sflow-decoder"]);
 }
 
 const DECODER = "dist/js/exporters/sflow-decoder/decode.js";
@@ -89,17 +89,18 @@ export async function build({ ifStale = false, check = true } = {}) {
   mkdirSync(join(root, "dist"), { recursive: true });
   writeRegistry();
   await writeSchemas();
+  // Beside each other: the first start waits for them.
+  const others = [start("node", ["node_modules/typescript/bin/tsc", "-p", "."]), buildPage(), declareDecoder()];
   buildPrograms();
-  declareDecoder();
-  const typed = run("node", ["node_modules/typescript/bin/tsc", "-p", "."]);
-  const page = await buildPage();
-  if ((typed.status !== 0 || !page) && check) process.exit(1);
+  const [status, page] = await Promise.all(others);
+  const isTyped = status === 0 && page;
+  if (!isTyped && check) process.exit(1);
   const { build: esbuild } = await import("esbuild");
   // A package of ours: its own bundle in its own folder, where node_modules links to, and ours to offer.
   for (const outfile of ["exporters/sflow-decoder/dist/decode.js", "dist/sflow-decoder.js"])
     await esbuild({ ...BUNDLE, entryPoints: [DECODER], outfile });
   await bundle("dist");
-  if (typed.status === 0 && page) writeFileSync(join(root, "dist", ".built"), "");
+  if (isTyped) writeFileSync(join(root, "dist", ".built"), "");
 }
 
 if (process.argv[1] === join(root, "src/build/build.mjs")) {

@@ -2,14 +2,14 @@
 // own tsconfig; everything is in the three files, so that a browser asks nobody else.
 import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { root, run } from "./setup.mjs";
+import { root, start } from "./setup.mjs";
 
 /** Returns whether the types are right; the bundle is written either way. */
 export async function buildPage() {
   const folder = join(root, "src/live/page");
   const output = join(root, "dist/page");
   mkdirSync(output, { recursive: true });
-  const typed = run("node", ["node_modules/typescript/bin/tsc", "-p", folder]);
+  const typed = start("node", ["node_modules/typescript/bin/tsc", "-p", folder]);
   const esbuild = await import("esbuild");
   await esbuild.build({
     absWorkingDir: root,
@@ -33,5 +33,5 @@ export async function buildPage() {
     outdir: output,
   });
   copyFileSync(join(folder, "index.html"), join(output, "index.html"));
-  return typed.status === 0;
+  return (await typed) === 0;
 }

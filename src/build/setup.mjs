@@ -2,7 +2,7 @@
 // packages. Plain JavaScript on purpose: it runs on a clone where nothing is installed.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -35,6 +35,12 @@ export function installPackages() {
 /** Run a program in the project's root with our terminal. */
 export function run(command, args, options = {}) {
   return spawnSync(command, args, { cwd: root, stdio: "inherit", ...options });
+}
+
+/** The same beside others; resolves with its exit status. */
+export function start(command, args) {
+  const child = spawn(command, args, { cwd: root, stdio: "inherit" });
+  return new Promise((resolve) => child.on("close", resolve));
 }
 
 export function readJson(path) {
