@@ -1,6 +1,6 @@
 /**
  * The sweeper: ages the flows of one bridge, in place, and makes their records. It runs in the control thread in slices
- * (`sweep`), reads the first cache line of a slot only, and looks at a block of slots when one of its flows can be due.
+ * (`sweep`), reads the first cache line of a slot only, and looks (look.ts) at a block of slots when one of its flows can be due.
  *
  * A flow ends by closing its slot: state CLOSING, `retire` (the datapath unlinks it), `quiesced` (no frame can touch it
  * any more), last record, `release`. In exact mode (replay, one thread) all of that happens inside the call, and
@@ -14,35 +14,27 @@ import {
   SLOT_FIRST,
   SLOT_LAST,
   SLOT_PACKETS,
-  SLOT_RULE,
-  SLOT_RULE_GEN,
   SLOT_STATE,
   SLOT_TCP_FLAGS,
   SLOT_WORDS,
   STATE_CLOSING,
   STATE_LIVE,
-  STATE_RETURNED,
   type FlowSlots,
 } from "../shm/slots.ts";
-import { splitHigh, splitLow } from "./count.ts";
 import { END_ACTIVE, END_FORCED, END_IDLE, END_LACK_OF_RESOURCES, END_OF_FLOW } from "./disposition.ts";
 import { BLOCK_SLOTS, DueBlocks } from "./due.ts";
 import { Ledger } from "./ledger.ts";
 import { IdleTimeouts, type SweepTimeouts } from "./idle.ts";
-import { ENDED, passQuiet } from "./look.ts";
+import { ENDED, Looks, RECORD_COST } from "./look.ts";
 import type { Outcomes } from "./outcomes.ts";
 import { PortEnds } from "./port-ends.ts";
 import { type Boot, RecordWriter } from "./record.ts";
 import { Retirement, type Retirer } from "./retire.ts";
-import { TICK_NS, tickOf, ticks } from "./ticks.ts";
+import { tickOf, ticks } from "./ticks.ts";
 import { portOf, PortTotals, sumTable } from "./totals.ts";
 
 /** Every block with flows is looked at this often: rules idle out by what it sees. */
 const LOOK_EVERY_NS = 5e9;
-/** No block is looked at more often than this, unless exact. */
-const LOOK_AGAIN_NS = 100e6;
-/** Work of a slice, in slots looked at, that making one record costs. */
-const RECORD_COST = 32;
 /**
  * A slice's work in `sweep`. It was four times that: a slice then took 2 ms of the processor, and 6 where the kernel had
  * other threads to run as well. Who has more to do comes again at once.
@@ -80,8 +72,7 @@ export class Sweeper {
   private readonly exact: boolean;
   private readonly writer: RecordWriter;
   private readonly due: DueBlocks;
-  /** By block: tick of the last look. */
-  private readonly lookedAt: Int32Array;
+  private readonly looks: Looks;
   private readonly retirement: Retirement;
   private timeouts: SweepTimeouts;
   /** Where the next slice goes on. */
@@ -93,8 +84,6 @@ export class Sweeper {
   // Before a flow has been silent, or its interval has lasted, so many ticks, it is not due.
   private silentTicks = 0;
   private activeTicks = 0;
-  /** Of the block that is looked at: ticks until one of its flows can be due. */
-  private readonly least = new Int32Array(1);
   /** Readers that need the table to keep its flows. */
   private resting = 0;
 
@@ -111,8 +100,11 @@ export class Sweeper {
     this.due = new DueBlocks(slots, free);
     this.idle = new IdleTimeouts(options.timeouts);
     this.setTicks();
-    this.lookedAt = new Int32Array(this.due.blocks);
     this.ends = new PortEnds(ports, this.due.blocks);
+    const { outcomes, idle, due, ends, exact } = this;
+    const act = (slot: number, nowNs: number): boolean => this.act(slot, nowNs);
+    const giveBack = (slot: number): void => this.giveBack(slot);
+    this.looks = new Looks({ slots, outcomes, idle, due, ends, exact, act, giveBack });
     this.retirement = new Retirement(slots.capacity, this.learning(options.retirer), (slot, reason) =>
       this.finish(slot, reason),
     );
@@ -163,7 +155,8 @@ export class Sweeper {
         if (unsearched[block] === 1) this.ends.searched(block);
         continue;
       }
-      if (dueNs[block]! <= nowNs || unsearched[block] === 1) work += this.look(block, nowNs);
+      if (dueNs[block]! <= nowNs || unsearched[block] === 1)
+        work += this.looks.look(block, nowNs, this.timeouts, this.shortestNs());
     }
     work += this.retire(Math.max(0, budget - work));
     return work;
@@ -324,53 +317,6 @@ export class Sweeper {
     this.activeTicks = ticks(activeNs);
   }
 
-  /**
-   * Look at one block: close and record what is due, note when to come again. Returns the work done.
-   *
-   * The loop works on whole ticks of 2^24 ns with 32-bit differences, from plain reads: a flow that is due is never
-   * missed (limits are rounded down), one that only seems so is asked again with exact reads in `act`.
-   */
-  private look(block: number, nowNs: number): number {
-    const { i32, capacity } = this.slots;
-    const searching = this.ends.unsearched[block] === 1;
-    const now = tickOf(splitLow(nowNs), splitHigh(nowNs));
-    const active = ticks(this.timeouts.activeNs);
-    const tcpEnd = ticks(this.timeouts.tcpEndNs);
-    const idleMany = ticks(this.idle.many);
-    const idleOne = ticks(this.idle.one);
-    const limits = { one: idleOne, many: idleMany, tcpEnd, active };
-    const sinceLook = (now - this.lookedAt[block]!) | 0;
-    this.lookedAt[block] = now;
-    const from = block * BLOCK_SLOTS;
-    const to = Math.min(capacity, from + BLOCK_SLOTS) * SLOT_WORDS;
-    const { least } = this;
-    least[0] = ticks(this.shortestNs());
-    let records = 0;
-    for (let at = from * SLOT_WORDS; at < to; at += SLOT_WORDS) {
-      if (!searching) at = passQuiet(i32, at, to, now, sinceLook, limits, least);
-      if (at === to) break;
-      if (i32[at + SLOT_STATE] !== STATE_LIVE) {
-        if (i32[at + SLOT_STATE] === STATE_RETURNED) this.giveBack(at / SLOT_WORDS);
-        continue;
-      }
-      const silent = (now - tickOf(i32[at + SLOT_LAST]!, i32[at + SLOT_LAST + 1]!)) | 0;
-      if (silent <= sinceLook) this.ruleUsed(at);
-      const isOne = i32[at + SLOT_PACKETS] === 1 && i32[at + SLOT_PACKETS + 1] === 0;
-      let left = (isOne ? idleOne : idleMany) - silent;
-      if ((i32[at + SLOT_TCP_FLAGS]! & ENDED) !== 0 && tcpEnd - silent < left) left = tcpEnd - silent;
-      if (i32[at + SLOT_FIRST] !== 0) {
-        const toActive = active - ((now - tickOf(i32[at + SLOT_FIRST]!, i32[at + SLOT_FIRST + 1]!)) | 0);
-        if (toActive < left) left = toActive;
-      }
-      if ((left <= 0 || searching) && this.act(at / SLOT_WORDS, nowNs)) records++;
-      else if (left < least[0]!) least[0] = left;
-    }
-    if (searching) this.ends.searched(block);
-    const wait = Math.max(1, least[0]! - 1) * TICK_NS;
-    this.due.set(block, nowNs + (this.exact ? wait : Math.max(wait, LOOK_AGAIN_NS)));
-    return BLOCK_SLOTS + records * RECORD_COST;
-  }
-
   /** A plain look found a flow that may be due: exact reads decide. True: it was closed, or its interval recorded. */
   private act(slot: number, nowNs: number): boolean {
     const { i32, u32 } = this.slots;
@@ -387,16 +333,6 @@ export class Sweeper {
       this.writer.interval(slot, END_ACTIVE);
     else return false;
     return true;
-  }
-
-  /** A flow was hit since the last look: its rule is in use. */
-  private ruleUsed(at: number): void {
-    const { u32, i32 } = this.slots;
-    const { gen, lastNs } = this.outcomes;
-    const rule = u32[at + SLOT_RULE]!;
-    if (gen[rule] !== u32[at + SLOT_RULE_GEN]) return;
-    const last = readCounter(i32, at + SLOT_LAST);
-    if (last > lastNs[rule]!) lastNs[rule] = last;
   }
 
   /** Move flows that end one step on, as far as the budget goes. Returns the work done. */
