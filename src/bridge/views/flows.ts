@@ -268,6 +268,10 @@ class Shown {
 /**
  * A list for each choice, in one pass over the slots in use, in slices: JSON of a flow is made once, whoever filters it, and
  * once more where it is shown; lists that show one flow share its object.
+ *
+ * A profile of 200 clients that see the same, beside forwarding, had more time here than in all they were sent: 65,536
+ * slots that no flow had were read, a cache miss each, in slices whose wakes took the processor from the forwarding thread.
+ * Of 200 different filters it had most in JSON of one flow made again for each list that showed it.
  */
 export async function topFlows(
   sources: readonly FlowSource[],
