@@ -243,6 +243,21 @@ test("a decision that has to look at more than the rule knows ends the rule", ()
   assert.equal(bed.send({ port: 2, vid: 200, src: 1, dst: 2 }), "port_list_is_empty");
 });
 
+test("a rule whose VLAN became another one, with the same outputs, hears of that VLAN's stations", () => {
+  const tagged: VlanConfig = { mode: "nativeUntagged", tag: 1, trunks: [2] };
+  const bed = new Bed([tagged, undefined]);
+  bed.send({ port: 1, src: 1, dst: 9 });
+  bed.configure([undefined, undefined]);
+  bed.settle();
+  assert.equal(bed.send({ port: 1, src: 1, dst: "ff:ff:ff:ff:ff:ff" }), "2");
+  bed.configure([tagged, tagged]);
+  bed.settle();
+  bed.check();
+  bed.send({ port: 2, src: 1, dst: "ff:ff:ff:ff:ff:ff" });
+  assert.deepEqual(bed.moves, ["1 1>2"]);
+  bed.check();
+});
+
 test("rules of a port that is gone are gone", () => {
   const bed = new Bed([undefined, undefined, undefined]);
   bed.send({ port: 3, src: 1, dst: 2 });

@@ -252,8 +252,13 @@ export class RuleKeeper {
       left--;
       const decision = this.decideAgain(index);
       if (decision === undefined) this.remove(index, nowNs);
-      else if (act.disposition(decision.actions) === DROPPED) this.keep(index, decision, nowNs);
-      else if (!act.equalActions(decision.actions, this.cache.actionsByIndex[index]!)) this.mark(index);
+      else if (
+        act.disposition(decision.actions) === DROPPED ||
+        // The same actions can be another VLAN's by now, and hang on its stations.
+        act.equalActions(decision.actions, this.cache.actionsByIndex[index]!)
+      )
+        this.keep(index, decision, nowNs);
+      else this.mark(index);
     }
     return left;
   }
