@@ -1,7 +1,7 @@
 /**
  * `npm run bench [-- words]`: the parts whose name holds a word (all without words), peers and Weir in turns, then
  * tables here and a file in results/. `--rounds N` (5 at least for a result to keep), `--readme` writes README.md's
- * section from the newest result that is there, and measures nothing.
+ * section from the newest result of each part, and measures nothing.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -59,11 +59,28 @@ const README = join(projectRoot, "README.md");
 const MARK = "<!-- bench -->";
 const MARK_END = "<!-- /bench -->";
 
-function render({ at, machine: on, rounds, results }: Results): string {
+/** Of each part the newest result that is there, in the order of the parts. */
+function newestOfEach(): Results[] {
+  const newest = new Map<string, Results>();
+  const names = readdirSync(FOLDER).filter((name) => name.endsWith(".json"));
+  for (const name of names.toSorted()) {
+    // JSON says null where nothing was measured.
+    const text = readFileSync(join(FOLDER, name), "utf8");
+    const found = JSON.parse(text, (_key, value: unknown) => value ?? NaN) as Results;
+    for (const result of found.results) newest.set(result.part, { ...found, results: [result] });
+  }
+  return PARTS.map(({ name }) => newest.get(name)).filter((found) => found !== undefined);
+}
+
+function render(found: readonly Results[]): string {
+  const [{ machine: on }] = found as [Results];
+  const days = [...new Set(found.map(({ at }) => at.slice(0, 10)))].toSorted();
+  const rounds = [...new Set(found.map((one) => one.rounds))].toSorted((a, b) => a - b);
   const where = `${on.cores} cores (${on.cpu}), Linux ${on.kernel}, Node ${on.node}`;
   return [
-    `Measured ${at.slice(0, 10)} on ${where}; peers side by side in turns, medians of ${rounds} rounds, ratios round by round (\`npm run bench\`).`,
-    ...results.map((result) => {
+    `Measured ${days.join(" and ")} on ${where}; peers side by side in turns, medians of ${rounds.join(" or ")} rounds, ratios round by round (\`npm run bench\`).`,
+    ...found.map(({ results: [one] }) => {
+      const result = one!;
       if (result.plot === undefined) return markdown(result);
       const path = `test/bench/plots/${result.part}.svg`;
       mkdirSync(join(projectRoot, "test/bench/plots"), { recursive: true });
@@ -74,20 +91,14 @@ function render({ at, machine: on, rounds, results }: Results): string {
   ].join("\n\n");
 }
 
-/** Put the newest result (JSON says null where nothing was measured) between the marks of README.md. */
+/** Put them between the marks of README.md. */
 function updateReadme(): void {
-  const newest = readdirSync(FOLDER)
-    .filter((name) => name.endsWith(".json"))
-    .toSorted()
-    .at(-1);
-  if (newest === undefined) throw new Error(`no result in ${FOLDER}`);
+  const found = newestOfEach();
+  if (found.length === 0) throw new Error(`no result in ${FOLDER}`);
   const text = readFileSync(README, "utf8");
   const [from, to] = [text.indexOf(MARK), text.indexOf(MARK_END)];
   if (from < 0 || to < from) throw new Error(`README.md has no ${MARK} … ${MARK_END}`);
-  const body = render(
-    JSON.parse(readFileSync(join(FOLDER, newest), "utf8"), (_key, value: unknown) => value ?? NaN) as Results,
-  );
-  writeFileSync(README, `${text.slice(0, from + MARK.length)}\n\n${body}\n\n${text.slice(to)}`);
+  writeFileSync(README, `${text.slice(0, from + MARK.length)}\n\n${render(found)}\n\n${text.slice(to)}`);
 }
 
 const { values, positionals } = parseArgs({
