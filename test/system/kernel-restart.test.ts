@@ -60,7 +60,7 @@ async function collectors(t: TestContext) {
 }
 
 /** What goes on all the while, and its judgement. */
-async function traffic(t: TestContext, a: Guest, b: Guest) {
+async function traffic(t: TestContext, home: WeirHome, a: Guest, b: Guest) {
   const wire = new WireWitness(a, b);
   const stream = await udpStream(t, a, b, { port: STREAM });
   const server = start(t, b, "iperf3", "-s", "-1", "--forceflush");
@@ -79,7 +79,10 @@ async function traffic(t: TestContext, a: Guest, b: Guest) {
       assert.equal(client.child.exitCode, null, client.output());
       client.child.kill("SIGINT");
       await Promise.all([client.ended, server.ended]);
-      const { packets, refusedBefore, retransmits } = await wire.settle();
+      const { packets, refusedBefore, retransmits } = await wire.settle().catch((error: Error) => {
+        for (const what of ["ports", "drops", "rules"]) t.diagnostic(home.run("show", what, "--json").stdout);
+        throw error;
+      });
       assert.deepEqual(lost, [], `of ${sent}`);
       assert.equal(twice, 0);
       // What was sent again although every frame arrived was refused before the switch, or sent too early.
@@ -158,8 +161,8 @@ test(
       exporters: told.exporters,
     });
     let weir = await startWeir(t, home, { keep: true });
-    assert.ok(pings(a, b.ip));
-    const load = await traffic(t, a, b);
+    assert.ok(pings(a, b.ip), "two that were just attached find each other");
+    const load = await traffic(t, home, a, b);
     const before = await counted(home, 100);
 
     await killed(weir);
@@ -286,8 +289,8 @@ test(
     });
     home.write(config(20_000));
     let weir = await startWeir(t, home, { keep: true });
-    assert.ok(pings(a, b.ip));
-    const load = await traffic(t, a, b);
+    assert.ok(pings(a, b.ip), "two that were just attached find each other");
+    const load = await traffic(t, home, a, b);
     await counted(home, 100);
     await killed(weir);
     let wholeMs = 0;
