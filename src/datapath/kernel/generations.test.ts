@@ -14,7 +14,9 @@ import { RecordBatch, RecordLog } from "../../shm/log.ts";
 import { buildFrame } from "../../wire/builder.ts";
 import { KernelDatapath } from "./index.ts";
 import { detachBridge } from "./left.ts";
+import { openMaps } from "./maps.ts";
 import { Moves } from "./moves.ts";
+import { bridgeFolder } from "./pins.ts";
 
 const RECORDS = 1024;
 const MAC = (n: number): string => `02:00:00:00:06:0${n}`;
@@ -91,7 +93,11 @@ test("three tables one after the other, none of them emptied before the next", a
   });
   // None of the second's.
   await live(MANY, async () => send(25));
+  // One that was killed before the rules were in its maps: the next takes them from those before.
+  const folder = bridgeFolder(owner);
+  openMaps({ capacity: 4096, records: RECORDS, pins: { folder, meta: { ...owner, mode: "switch" } } }).close();
   await live(4096, async (bridge, datapath) => {
+    assert.ok(datapath.kept.left!.rules.length > 0, "rules go on");
     send(10);
     await quiet(bridge, datapath, 60);
     const audit = bridge.audit();

@@ -137,6 +137,7 @@ export class KernelDatapath implements Datapath {
     this.copies = this.mirrors.copies;
     try {
       const left = takeOver(this.maps, this.rules, () => this.leaveUnattached());
+      this.maps.finish();
       const { log, ledger, recorded, retired } = kept;
       this.kept = { log, ledger, recorded, retired, cursors: kept, ...(left && { left }) };
       const named = owner && { device: deviceName(owner), link: join(linksFolder(this.folder!), "resume") };

@@ -75,6 +75,11 @@ export interface KernelMaps {
   readonly isTakenOver: boolean;
   /** Others that are there, of another layout or size. */
   readonly old: readonly OldGeneration[];
+  /**
+   * All that the next process goes on with is in them: rules and the process's own state. Of one that was killed before
+   * this, the next one takes what was there before it.
+   */
+  finish(): void;
   /** Let go of all maps; views stay readable and hold zeros. */
   close(): void;
 }
@@ -167,6 +172,11 @@ export function openMaps({ capacity, records, pins }: MapsOptions): KernelMaps {
       kept: (kept = new Kept(object.map("kept"), capacity, records)),
       isTakenOver,
       old,
+      finish() {
+        const sections = keptSections(capacity, records);
+        if (pins && !isTakenOver)
+          writeMeta(object.map("meta"), { ...pins.meta, capacity, records, cpus, layout: LAYOUT, sections });
+      },
       close,
     };
     if (isTakenOver) return maps;
@@ -180,8 +190,6 @@ export function openMaps({ capacity, records, pins }: MapsOptions): KernelMaps {
         maps.settings[number < 32 ? SET_QUIET_LOW : SET_QUIET_HIGH]! |= 1 << (number & 31);
     });
     old.at(-1)?.carryOver(maps);
-    const sections = keptSections(capacity, records);
-    if (pins) writeMeta(object.map("meta"), { ...pins.meta, capacity, records, cpus, layout: LAYOUT, sections });
     return maps;
   } catch (error) {
     close();
