@@ -9,6 +9,11 @@ import { readCounter, SLOT_LAST, SLOT_STATE, SLOT_WORDS, STATE_LIVE, type FlowSl
 export const BLOCK_SHIFT = 8;
 export const BLOCK_SLOTS = 1 << BLOCK_SHIFT;
 
+/** First slots of the blocks that have slots in use, between two slots that are borders of blocks. */
+export function* usedBlocks(used: Int32Array, to: number, from = 0): Generator<number> {
+  for (let first = from; first < to; first += BLOCK_SLOTS) if (used[first / BLOCK_SLOTS] !== 0) yield first;
+}
+
 export class DueBlocks {
   readonly blocks: number;
   /** Earliest time at which a flow of the block may be due, ns; Infinity: it has none. */

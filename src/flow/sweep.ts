@@ -277,7 +277,7 @@ export class Sweeper {
 
   /** Sums of the flows in the table, by port; `unrecorded`: only what no record has said yet. */
   table(out: PortTotals, unrecorded = false): PortTotals {
-    return sumTable(this.slots, out.clear(), this.blocksInUse(), BLOCK_SLOTS, unrecorded ? this.ledger : undefined);
+    return sumTable(this.slots, out.clear(), this.blocksInUse(), unrecorded ? this.ledger : undefined);
   }
 
   /**
@@ -291,7 +291,7 @@ export class Sweeper {
     this.resting++;
     try {
       for (let from = 0; from < slots.capacity; from += SUM_SLOTS) {
-        sumTable(slots, out, due.used, BLOCK_SLOTS, ledger, from, Math.min(slots.capacity, from + SUM_SLOTS));
+        sumTable(slots, out, due.used, ledger, from, Math.min(slots.capacity, from + SUM_SLOTS));
         await breathe();
       }
     } finally {

@@ -14,6 +14,7 @@ import {
   STATE_LIVE,
   type FlowSlots,
 } from "../shm/slots.ts";
+import { BLOCK_SLOTS, usedBlocks } from "./due.ts";
 import type { Ledger } from "./ledger.ts";
 
 // The five counters of a flow, in the order of a record's deltas (src/shm/log.ts) and of the ledger (ledger.ts).
@@ -88,27 +89,23 @@ const counts = new Float64Array(COUNTS);
 
 /**
  * Add the flows in the table (slots from ..< to, whole blocks) to `out`, by port; with a ledger, only what no record has said yet. `used` counts the slots in use
- * of each block of `blockSlots`: memory that no flow touched is not touched here either.
+ * of each block: memory that no flow touched is not touched here either.
  */
 export function sumTable(
   slots: FlowSlots,
   out: PortTotals,
   used: Int32Array,
-  blockSlots: number,
   ledger?: Ledger,
   from = 0,
   to = slots.capacity,
 ): PortTotals {
-  for (let slot = from; slot < to; slot++) {
-    if (slot % blockSlots === 0 && used[slot / blockSlots] === 0) {
-      slot += blockSlots - 1;
-      continue;
+  for (const first of usedBlocks(used, to, from))
+    for (let slot = first; slot < Math.min(to, first + BLOCK_SLOTS); slot++) {
+      const state = Atomics.load(slots.i32, slot * SLOT_WORDS + SLOT_STATE);
+      if (state !== STATE_LIVE && state !== STATE_CLOSING) continue;
+      readCounts(slots, slot, counts);
+      if (ledger) for (let n = 0; n < COUNTS; n++) counts[n] = counts[n]! - ledger.get(slot, n);
+      out.add(portOf(slots, slot), counts);
     }
-    const state = Atomics.load(slots.i32, slot * SLOT_WORDS + SLOT_STATE);
-    if (state !== STATE_LIVE && state !== STATE_CLOSING) continue;
-    readCounts(slots, slot, counts);
-    if (ledger) for (let n = 0; n < COUNTS; n++) counts[n] = counts[n]! - ledger.get(slot, n);
-    out.add(portOf(slots, slot), counts);
-  }
   return out;
 }

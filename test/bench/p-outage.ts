@@ -1,7 +1,7 @@
 /** What an InfluxDB that is away costs the frames: refusing, or taking the connection and never answering. */
 import { Bed } from "./bed.ts";
 import { weirServer } from "./peers.ts";
-import { flowsLabel, median, put, type Result } from "./table.ts";
+import { flowsLabel, put, ratio, type Result } from "./table.ts";
 import { type Turns, turnsOf } from "./turns.ts";
 
 const FLOWS = 1000;
@@ -36,18 +36,14 @@ export async function outage(): Promise<Result> {
       ["never answers", silent],
     ] as const)
       lanes.push([name, await turnsOf(bed, lane, FLOWS)]);
-    const rates = new Map(lanes.map(([name]) => [name, [] as number[]]));
     for (let turn = 0; turn < ALTERNATIONS; turn++)
-      for (const [name, lane] of turn % 2 === 0 ? lanes : lanes.toReversed()) {
-        const rate = await lane.rate(TURN_MS);
-        rates.get(name)!.push(rate);
-        put(result, name, flowsLabel(FLOWS), rate / 1000);
-      }
+      for (const [name, lane] of turn % 2 === 0 ? lanes : lanes.toReversed())
+        put(result, name, flowsLabel(FLOWS), (await lane.rate(TURN_MS)) / 1000);
     for (const [name] of lanes.slice(1))
       result.ratios.push({
         target: "outage",
         what: `InfluxDB ${name}: frames, to without an exporter`,
-        value: Number(median(rates.get(name)!.map((rate, n) => rate / rates.get(NONE)![n]!)).toFixed(3)),
+        value: Number(ratio(result, name, NONE, flowsLabel(FLOWS)).toFixed(3)),
         unit: "×",
         floor: 0.97,
         goal: 0.99,

@@ -56,9 +56,10 @@ export async function telemetry(): Promise<Result> {
         const ratios: number[] = [];
         for (let turn = 0; turn < ALTERNATIONS; turn++) {
           // Who comes first changes.
-          const first = turn % 2 === 0 ? await measure(OFF, without) : await measure(name, lanes[n]!);
-          const second = turn % 2 === 0 ? await measure(name, lanes[n]!) : await measure(OFF, without);
-          ratios.push(turn % 2 === 0 ? second / first : first / second);
+          const rates = [NaN, NaN];
+          for (const isOn of turn % 2 === 0 ? [0, 1] : [1, 0])
+            rates[isOn] = isOn ? await measure(name, lanes[n]!) : await measure(OFF, without);
+          ratios.push(rates[1]! / rates[0]!);
         }
         costs[n]!.push((1 - median(ratios)) * 100);
       }

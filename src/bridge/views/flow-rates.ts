@@ -2,7 +2,7 @@
  * Rates of flows: the slots' counters now against those of a second or more ago. Nothing is kept until somebody asks, and
  * it is forgotten when nobody does any more. A million slots are read in slices, so that the control thread goes on.
  */
-import { BLOCK_SLOTS } from "../../flow/due.ts";
+import { BLOCK_SLOTS, usedBlocks } from "../../flow/due.ts";
 import {
   readCounter,
   SLOT_BYTES_COUNT,
@@ -104,14 +104,13 @@ export class FlowRates {
     const startNs = nowNs();
     // Each slice is as late in this look as it was in the last.
     const seconds = (startNs - this.readNs) / 1e9;
-    const inUse = this.inUse();
     let slots = 0;
-    for (let from = 0; from < capacity; from += BLOCK_SLOTS) {
-      if (inUse[from / BLOCK_SLOTS] === 0) continue;
+    for (const from of usedBlocks(this.inUse(), capacity)) {
       this.readBlock(from, Math.min(capacity, from + BLOCK_SLOTS), seconds, looks);
       slots += BLOCK_SLOTS;
       if (slots % SLICE === 0) await this.breath.breathe();
     }
+    if (slots % SLICE !== 0) await this.breath.breathe();
     this.readNs = startNs;
   }
 

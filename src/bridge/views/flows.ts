@@ -5,7 +5,7 @@
 import { DISPOSITIONS, DROP_REASONS, DROPPED, FORWARDED, type DispositionName } from "../../flow/disposition.ts";
 import { describeKey } from "../../flow/describe.ts";
 import type { Owner } from "../../flow/attachment.ts";
-import { BLOCK_SLOTS } from "../../flow/due.ts";
+import { BLOCK_SLOTS, usedBlocks } from "../../flow/due.ts";
 import type { Outcomes } from "../../flow/outcomes.ts";
 import type { Boot } from "../../flow/record.ts";
 import { PROTO_TCP } from "../../wire/ipv4.ts";
@@ -284,22 +284,19 @@ export async function topFlows(
   let work = 0;
   for (const source of sources) {
     const { u32, capacity } = source.slots;
-    for (let slot = 0; slot < capacity; slot++) {
-      if (slot % BLOCK_SLOTS === 0) {
-        if (source.inUse[slot / BLOCK_SLOTS] === 0) {
-          slot += BLOCK_SLOTS - 1;
-          continue;
+    for (const from of usedBlocks(source.inUse, capacity)) {
+      work += BLOCK_WORK;
+      const to = Math.min(capacity, from + BLOCK_SLOTS);
+      for (let slot = from; slot < to; slot++) {
+        if (u32[slot * SLOT_WORDS + SLOT_STATE] === STATE_LIVE) {
+          const json = needsJson ? flowJson(source, slot) : undefined;
+          for (const picker of pickers) picker.offer(source, slot, json);
+          work += unit;
         }
-        work += BLOCK_WORK;
+        if (work < JSON_SLICE) continue;
+        work = 0;
+        await breath.breathe();
       }
-      if (u32[slot * SLOT_WORDS + SLOT_STATE] === STATE_LIVE) {
-        const json = needsJson ? flowJson(source, slot) : undefined;
-        for (const picker of pickers) picker.offer(source, slot, json);
-        work += unit;
-      }
-      if (work < JSON_SLICE) continue;
-      work = 0;
-      await breath.breathe();
     }
   }
   const shown = new Shown();
@@ -337,8 +334,7 @@ export async function* streamFlows(
 
 function* live({ slots: { u32, capacity }, inUse }: FlowSource, from: number, count: number): Generator<number> {
   const to = Math.min(capacity, from + count);
-  for (let slot = from; slot < to; slot++) {
-    if (slot % BLOCK_SLOTS === 0 && inUse[slot / BLOCK_SLOTS] === 0) slot += BLOCK_SLOTS - 1;
-    else if (u32[slot * SLOT_WORDS + SLOT_STATE] === STATE_LIVE) yield slot;
-  }
+  for (const first of usedBlocks(inUse, to, from))
+    for (let slot = first; slot < Math.min(to, first + BLOCK_SLOTS); slot++)
+      if (u32[slot * SLOT_WORDS + SLOT_STATE] === STATE_LIVE) yield slot;
 }

@@ -50,27 +50,25 @@ export function hashKey(words: Uint32Array, at: number): number {
 }
 
 /**
- * No key leads to the slot any more, whose key stands at `at`; false: none did (it was unlinked before a process was
- * killed, and its key may have another slot by now).
+ * No key leads to the slot any more, whose key stands at `at`. Of one that was unlinked before a process was killed none
+ * did, and its key may have another slot by now.
  */
 export function unlinkSlot(
   { buckets, settings, object }: KernelMaps,
   slot: number,
   words: Uint32Array,
   at: number,
-): boolean {
+): void {
   const first = (hashKey(words, at) & settings[SET_BUCKET_MASK]!) * BUCKET_WORDS;
   for (let n = first; n < first + BUCKET_WAYS; n++) {
     const entry = Atomics.load(buckets, n);
-    if (entry !== 0 && (entry & ENTRY_SLOT) === slot && Atomics.compareExchange(buckets, n, entry, 0) === entry)
-      return true;
+    if (entry !== 0 && (entry & ENTRY_SLOT) === slot && Atomics.compareExchange(buckets, n, entry, 0) === entry) return;
   }
-  if ((Atomics.load(buckets, first + BUCKET_STATE) & ~BUCKET_LOCK) === 0) return false;
+  if ((Atomics.load(buckets, first + BUCKET_STATE) & ~BUCKET_LOCK) === 0) return;
   const overflow = object.map("overflow");
   const key = new Uint8Array(words.buffer, at * 4, KEY_BYTES).slice();
   const found = new Uint32Array(1);
-  if (!lookupElement(overflow, key, new Uint8Array(found.buffer)) || found[0] !== slot) return false;
+  if (!lookupElement(overflow, key, new Uint8Array(found.buffer)) || found[0] !== slot) return;
   deleteElement(overflow, key);
   Atomics.sub(buckets, first + BUCKET_STATE, 1);
-  return true;
 }

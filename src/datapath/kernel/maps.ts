@@ -173,9 +173,9 @@ export function openMaps({ capacity, records, pins }: MapsOptions): KernelMaps {
       isTakenOver,
       old,
       finish() {
+        if (!pins || isTakenOver) return;
         const sections = keptSections(capacity, records);
-        if (pins && !isTakenOver)
-          writeMeta(object.map("meta"), { ...pins.meta, capacity, records, cpus, layout: LAYOUT, sections });
+        writeMeta(object.map("meta"), { ...pins.meta, capacity, records, cpus, layout: LAYOUT, sections });
       },
       close,
     };

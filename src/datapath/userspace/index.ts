@@ -10,11 +10,11 @@ import type { CounterSnapshot } from "../../shm/counters.ts";
 import { attach, CONTROL_APPLIED, createFlowMemory, type FlowMemoryOptions, type FlowViews } from "../../shm/memory.ts";
 import type { RecordRing, WordRing } from "../../shm/ring.ts";
 import type { FlowSlots } from "../../shm/slots.ts";
+import { preferControl } from "../../sys/scheduling.ts";
 import type { Datapath, Generation, MissSource, PortNo, PortSpec, RuleChange, Unattributed } from "../datapath.ts";
 import { monotonicNs } from "./clock.ts";
 import { readCounters, readUnattributed, release, takeMisses, takeQuiesced } from "./control-side.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
-import { preferControl } from "./priority.ts";
 import { CONTROL_ATTENTION, countMessage, wake } from "./wake.ts";
 
 export interface UserspaceOptions extends FlowMemoryOptions {

@@ -2,6 +2,7 @@
  * The datapath's thread: an engine, its ports, and the loop that breathes. Everything it is told comes as messages, in
  * order, between two breaths; everything it says is in shared memory, but for answers to calls and port states.
  */
+import { setPriority } from "node:os";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import type { PortStatus } from "../../ports/port.ts";
@@ -11,7 +12,6 @@ import type { PortNo, PortSpec } from "../datapath.ts";
 import { monotonicNs } from "./clock.ts";
 import { CONTROL_ATTENTION, CONTROL_MESSAGES } from "./wake.ts";
 import { Engine } from "./engine.ts";
-import { runAt } from "./priority.ts";
 import { Idle } from "./idle.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
 
@@ -20,7 +20,8 @@ const STATUS_EVERY_NS = 500e6;
 const SPINS = 4;
 
 async function run(start: WorkerStart): Promise<void> {
-  runAt(start.priority);
+  // What it has inherited from the main thread goes; 0 is the calling thread.
+  setPriority(0, start.priority);
   const control = parentPort!;
   const views = attach(start.memory);
   const engine = new Engine({ memory: views, seed: start.seed, clock: monotonicNs });
