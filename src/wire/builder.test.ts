@@ -180,6 +180,31 @@ test("a partial checksum is completed; a place outside the frame is refused", (t
   assert.equal(vnet.completeChecksum(bytes, 0, 10, bytes.length - 10), false);
 });
 
+test("a checksum of 0 stays 0 in TCP, and is all ones in UDP", (t) => {
+  if (!needs(t, "tshark")) return;
+  const frames: Uint8Array[] = [];
+  for (const [l4, type, at, wanted] of [
+    [{ tcp }, vnet.VNET_GSO_TCPV4, 14 + 20 + 16, 0],
+    [{ udp: { src: 5, dst: 4433 } }, vnet.VNET_GSO_UDP_L4, 14 + 20 + 6, 0xffff],
+  ] as const) {
+    // The checksum as payload is what brings the sum to all ones.
+    const check = buildFrame({ ip: v4, ...l4, payload: new Uint8Array(64) });
+    const payload = new Uint8Array(64);
+    payload.set(check.subarray(at, at + 2));
+    const whole = gsoFrame({ ip: v4, ...l4, payload }, 0, 0);
+    vnet.completeChecksum(whole, 0, 10, whole.length - 10);
+    // One segment that is the same packet.
+    const large = gsoFrame({ ip: v4, ...l4, payload }, type, 64);
+    assert.equal(segmentGso(large, 0, 10, large.length - 10, out, offsets, lengths), 1);
+    for (const frame of [whole.slice(10), out.slice(offsets[0], offsets[0]! + lengths[0]!)]) {
+      assert.equal(readU16(frame, at), wanted);
+      frames.push(frame);
+    }
+  }
+  const statuses = tshark(frames, "tcp.checksum.status", "udp.checksum.status").map((row) => row.join(""));
+  assert.deepEqual(statuses, ["1", "1", "1", "1"]);
+});
+
 test("a tag pushed or popped moves the checksum's start", () => {
   const bytes = gsoFrame({ ip: v4, tcp, payload: 3000 }, vnet.VNET_GSO_TCPV4, 1448);
   writeLe16(bytes, vnet.VNET_HEADER_LENGTH, 58);

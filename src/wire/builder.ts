@@ -16,6 +16,7 @@ import { ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETH_HEADER_BYTES, ETH_MI
 import * as ipv4 from "./ipv4.ts";
 import { IPV6_FRAGMENT, IPV6_FRAGMENT_M, IPV6_HEADER_BYTES } from "./ipv6.ts";
 import { TCP_ACK, TCP_HEADER_BYTES } from "./tcp.ts";
+import { UDP_CHECKSUM_ZERO } from "./udp.ts";
 import { TAG_BYTES, TCI_DEI, TCI_PCP_SHIFT, TPID_CTAG } from "./vlan.ts";
 
 export interface FrameOptions {
@@ -220,8 +221,7 @@ function transport(options: FrameOptions, given: IpOptions, src: IpAddress, dst:
   // ICMP has no pseudo header, ICMPv6 has.
   const pseudo = proto === ipv4.PROTO_ICMP ? 0 : pseudoSum(src, dst, proto, whole.length);
   const check = checksum(whole, 0, whole.length, pseudo);
-  // RFC 768: a computed 0 is sent as all ones, 0 means none.
-  writeU16(whole, checksumAt, check === 0 && udp ? 0xffff : check);
+  writeU16(whole, checksumAt, check === 0 && udp ? UDP_CHECKSUM_ZERO : check);
   return [proto, whole];
 }
 

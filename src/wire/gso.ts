@@ -25,7 +25,7 @@ import {
   isExtension,
 } from "./ipv6.ts";
 import { TCP_CHECKSUM, TCP_CWR, TCP_FIN, TCP_FLAGS, TCP_PSH, TCP_SEQUENCE } from "./tcp.ts";
-import { UDP_CHECKSUM, UDP_LENGTH } from "./udp.ts";
+import { UDP_CHECKSUM, UDP_CHECKSUM_ZERO, UDP_LENGTH } from "./udp.ts";
 import { TAG_BYTES, isTpid } from "./vlan.ts";
 import {
   VNET_CSUM_START,
@@ -96,7 +96,7 @@ export function segmentGso(
       version === 4 ? pseudoIpv4(out, ip, protocol, bytes - l4) : pseudoIpv6(out, ip, protocol, bytes - l4);
     writeU16(out, place, 0);
     const check = checksum(out, transport, bytes - l4, pseudo);
-    writeU16(out, place, check === 0 ? 0xffff : check);
+    writeU16(out, place, check === 0 && !tcp ? UDP_CHECKSUM_ZERO : check);
 
     offsets[n] = at;
     lengths[n] = bytes;

@@ -14,7 +14,7 @@ import { ETH_HEADER_BYTES, ETH_TYPE, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from "./et
 import { IPV4_HEADER_BYTES } from "./ipv4.ts";
 import { IPV6_HEADER_BYTES } from "./ipv6.ts";
 import { TCP_DATA_OFFSET, TCP_HEADER_BYTES } from "./tcp.ts";
-import { UDP_HEADER_BYTES } from "./udp.ts";
+import { UDP_CHECKSUM, UDP_CHECKSUM_ZERO, UDP_HEADER_BYTES } from "./udp.ts";
 import { TAG_BYTES, TPID_CTAG, TPID_STAG } from "./vlan.ts";
 
 export const VNET_FLAGS = 0;
@@ -115,8 +115,7 @@ export function completeChecksum(buf: Uint8Array, vnet: number, off: number, len
   const at = start + readLe16(buf, vnet + VNET_CSUM_OFFSET);
   if (at + 2 > length) return false;
   const check = checksum(buf, off + start, length - start);
-  // 0 would say "no checksum" to UDP; for the others all ones is the same number.
-  writeU16(buf, off + at, check === 0 ? 0xffff : check);
+  writeU16(buf, off + at, check === 0 && at - start === UDP_CHECKSUM ? UDP_CHECKSUM_ZERO : check);
   buf[vnet + VNET_FLAGS] = flags & ~VNET_NEEDS_CSUM;
   return true;
 }

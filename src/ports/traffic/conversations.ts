@@ -9,7 +9,7 @@
 import { writeU16, writeU32 } from "../../wire/bytes.ts";
 import { ICMP_HEADER_BYTES } from "../../wire/icmp.ts";
 import { TCP_ACK, TCP_FIN, TCP_HEADER_BYTES, TCP_PSH, TCP_RST, TCP_SYN } from "../../wire/tcp.ts";
-import { UDP_HEADER_BYTES } from "../../wire/udp.ts";
+import { UDP_CHECKSUM_ZERO, UDP_HEADER_BYTES } from "../../wire/udp.ts";
 import { complement, finishIpv4, halves } from "./headers.ts";
 import {
   BLOB_ANSWERS,
@@ -288,9 +288,9 @@ function datagram(
   }
   writeU16(store.bytes, l4 + 4, length);
   const payload = blob === NO_BLOB ? store.patternSum[bytes]! : c.blobs.sum[blob]! + dnsId;
-  // The length counts twice: in the pseudo header and in the header. A sum of 0 is sent as its other form.
+  // The length counts twice: in the pseudo header and in the header.
   const sum = complement(c.words[n * WORDS + L4_SUM + side]! + 2 * length + payload);
-  writeU16(store.bytes, l4 + 6, sum === 0 ? 0xffff : sum);
+  writeU16(store.bytes, l4 + 6, sum === 0 ? UDP_CHECKSUM_ZERO : sum);
   closeFrame(c, store, n, side, at, l4, length);
 }
 
