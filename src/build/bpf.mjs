@@ -24,3 +24,5 @@ export function buildPrograms({ headers = [], output = join(root, "dist/weir.bpf
   if (made.status !== 0) process.exit(1);
   return true;
 }
+
+if (process.argv[1] === join(root, "src/build/bpf.mjs")) buildPrograms();

@@ -1,13 +1,12 @@
-// TypeScript → dist/. `tsc` checks and writes dist/js (what the tests run, file by file); esbuild bundles the command
-// and the datapaths' threads from it into dist/weir.js, dist/worker.js and dist/watch.js (what users run: one file starts
-// faster). clang, where it is there, makes dist/weir.bpf.o.
+// TypeScript → dist/. esbuild bundles the command and the datapaths' threads into dist/weir.js, dist/worker.js and
+// dist/watch.js (what users run: one file starts faster), and the page; clang, where it is there, makes dist/weir.bpf.o.
+// Beside that `tsc` checks, and writes dist/js (what the tests run, file by file).
 //
 //   node src/build/build.mjs [--if-stale] [--no-check]      exit 1 on a type error, 0 when dist/ is usable
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { installPackages, readJson, requireNode, root, start } from "./setup.mjs";
 import { writeRegistry } from "./registry.mjs";
-import { buildPrograms } from "./bpf.mjs";
 import { buildPage } from "./page.mjs";
 import { writeSchemas } from "./schemas.mjs";
 
@@ -31,22 +30,27 @@ function newest(path) {
   return latest;
 }
 
-function isStale() {
-  const stamp = join(root, "dist", ".built");
-  if (!existsSync(stamp)) return true;
-  const built = statSync(stamp).mtimeMs;
-  return SOURCES.some((source) => newest(join(root, source)) > built);
+/** What a stamp in dist/ says was made, from the sources as they are now. */
+function isFresh(stamp) {
+  const path = join(root, "dist", stamp);
+  if (!existsSync(path)) return false;
+  const made = statSync(path).mtimeMs;
+  return SOURCES.every((source) => newest(join(root, source)) <= made);
 }
+const RUNNABLE = ".runnable";
+const WHOLE = ".built";
+
+const TSC = "node_modules/typescript/bin/tsc";
+const checkTypes = (project) => start(process.execPath, [TSC, "-p", project]);
 
 /** Types of what we offer to others, `edgeweir/sflow-decoder`. */
 function declareDecoder() {
   const options = "--declaration --emitDeclarationOnly --strict --target es2023 --module nodenext --skipLibCheck";
   const paths = ["exporters/sflow-decoder/decode.ts", "--ignoreConfig", "--rewriteRelativeImportExtensions"];
-  const tsc = "node_modules/typescript/bin/tsc";
-  return start("node", [tsc, ...paths, ...options.split(" "), "--outDir", "dist/sflow-decoder"]);
+  return start(process.execPath, [TSC, ...paths, ...options.split(" "), "--outDir", "dist/sflow-decoder"]);
 }
 
-const DECODER = "dist/js/exporters/sflow-decoder/decode.js";
+const DECODER = "exporters/sflow-decoder/decode.ts";
 const BUNDLE = {
   absWorkingDir: root,
   bundle: true,
@@ -56,15 +60,15 @@ const BUNDLE = {
   logLevel: "warning",
 };
 
-/** The command and the datapaths' threads from dist/js into a folder; with `plugins` it is another one (a test's). */
+/** The command and the datapaths' threads into a folder; with `plugins` it is another one (a test's). */
 export async function bundle(outdir, plugins = []) {
   const esbuild = await import("esbuild");
   await esbuild.build({
     ...BUNDLE,
     entryPoints: {
-      weir: "dist/js/src/main.js",
-      worker: "dist/js/src/datapath/userspace/worker.js",
-      watch: "dist/js/src/datapath/kernel/watch.js",
+      weir: "src/main.ts",
+      worker: "src/datapath/userspace/worker.ts",
+      watch: "src/datapath/kernel/watch.ts",
     },
     outdir,
     splitting: true,
@@ -81,26 +85,31 @@ export async function bundle(outdir, plugins = []) {
   });
 }
 
-export async function build({ ifStale = false, check = true } = {}) {
+/** `onlyToRun`: what `weir` itself is, and not whether its types are right nor what tests and `bench` run. */
+export async function build({ ifStale = false, check = true, onlyToRun = false } = {}) {
   requireNode();
-  installPackages();
-  if (ifStale && !isStale()) return;
+  installPackages({ onlyToRun });
+  if (ifStale && (isFresh(WHOLE) || (onlyToRun && isFresh(RUNNABLE)))) return;
   rmSync(join(root, "dist"), { recursive: true, force: true });
   mkdirSync(join(root, "dist"), { recursive: true });
   writeRegistry();
+  // Beside each other: a first start waits for them.
+  const page = buildPage();
+  const programs = start(process.execPath, ["src/build/bpf.mjs"]);
   await writeSchemas();
-  // Beside each other: the first start waits for them.
-  const others = [start("node", ["node_modules/typescript/bin/tsc", "-p", "."]), buildPage(), declareDecoder()];
-  buildPrograms();
-  const [status, page] = await Promise.all(others);
-  const isTyped = status === 0 && page;
-  if (!isTyped && check) process.exit(1);
+  const typed = onlyToRun ? undefined : [checkTypes("."), checkTypes("src/live/page"), declareDecoder()];
   const { build: esbuild } = await import("esbuild");
   // A package of ours: its own bundle in its own folder, where node_modules links to, and ours to offer.
   for (const outfile of ["exporters/sflow-decoder/dist/decode.js", "dist/sflow-decoder.js"])
     await esbuild({ ...BUNDLE, entryPoints: [DECODER], outfile });
   await bundle("dist");
-  if (isTyped) writeFileSync(join(root, "dist", ".built"), "");
+  await page;
+  if ((await programs) !== 0) process.exit(1);
+  writeFileSync(join(root, "dist", RUNNABLE), "");
+  if (typed === undefined) return;
+  const isTyped = (await Promise.all(typed)).every((status) => status === 0);
+  if (isTyped) writeFileSync(join(root, "dist", WHOLE), "");
+  else if (check) process.exit(1);
 }
 
 if (process.argv[1] === join(root, "src/build/build.mjs")) {

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { spawn, spawnSync } from "node:child_process";
+import { setPriority } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -16,20 +17,37 @@ export function requireNode() {
   process.exit(2);
 }
 
-/** Install npm packages where what is installed is not what package-lock.json says. Exits with npm's code on failure. */
-export function installPackages() {
+/**
+ * Install npm packages where what is installed is not what package-lock.json says; `onlyToRun`: those of the command and
+ * of its build (src/build/package.json), without tests, linters and browsers. Exits with npm's code on failure.
+ */
+export function installPackages({ onlyToRun = false } = {}) {
   const lock = createHash("sha256")
     .update(readFileSync(join(root, "package-lock.json")))
     .digest("hex");
   const stamp = join(root, "node_modules", ".weir-installed");
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
+  const there = existsSync(stamp) ? readFileSync(stamp, "utf8") : "";
+  const some = `${lock} to run`;
+  if (there === lock || (onlyToRun && there === some)) return;
   console.error("weir: installing npm packages ...");
-  const done = run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+  const chosen = onlyToRun
+    ? ["--omit=dev", "--workspace=src/build", "--include-workspace-root", "--ignore-scripts"]
+    : [];
+  const done = run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error", ...chosen]);
   if (done.status !== 0) {
     console.error("weir: npm ci failed; see above.");
     process.exit(done.status ?? 1);
   }
-  writeFileSync(stamp, lock);
+  writeFileSync(stamp, onlyToRun ? some : lock);
+  if (onlyToRun) compileOptional();
+}
+
+/** What only ports of type capture need: compiled beside what follows, and a first look does not wait for it. */
+function compileOptional() {
+  const child = spawn("npm", ["rebuild", "pcap"], { cwd: root, stdio: "ignore" });
+  child.on("error", () => {});
+  if (child.pid !== undefined) setPriority(child.pid, 19);
+  child.unref();
 }
 
 /** Run a program in the project's root with our terminal. */

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { build } from "./build.mjs";
 import { root } from "./setup.mjs";
 
-await build({ ifStale: true });
+await build({ ifStale: true, onlyToRun: true });
 const args = process.argv.slice(2);
 const child = spawn(process.execPath, [join(root, "dist", "weir.js"), ...(args.length ? args : ["demo"])], {
   stdio: "inherit",

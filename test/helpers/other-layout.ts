@@ -28,7 +28,8 @@ export async function buildOtherLayout(): Promise<string | undefined> {
 }
 
 function changeSlots(build: any): void {
-  build.onLoad({ filter: /\/shm\/slots\.js$/ }, ({ path }: { path: string }) => ({
+  build.onLoad({ filter: /\/shm\/slots\.ts$/ }, ({ path }: { path: string }) => ({
+    loader: "ts",
     contents: readFileSync(path, "utf8")
       .replace("SLOT_BYTES = 192", `SLOT_BYTES = ${192 + MORE_BYTES}`)
       .replaceAll(
@@ -36,7 +37,8 @@ function changeSlots(build: any): void {
         (_all, start: string, at: string) => `${start}${Number(at) < KEY_AT ? at : Number(at) + MORE_BYTES / 4};`,
       ),
   }));
-  build.onLoad({ filter: /\/flow\/ledger\.js$/ }, ({ path }: { path: string }) => ({
+  build.onLoad({ filter: /\/flow\/ledger\.ts$/ }, ({ path }: { path: string }) => ({
+    loader: "ts",
     contents: readFileSync(path, "utf8").replace(/LEDGER_COUNTS = \d+/, "LEDGER_COUNTS = 5"),
   }));
 }

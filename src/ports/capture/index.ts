@@ -3,7 +3,9 @@
  * changed.
  */
 import { spawn, type ChildProcess } from "node:child_process";
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import * as z from "zod";
 import { findLink, type Link } from "../../sys/links.ts";
 import { allocate, release } from "../../sys/memory.ts";
@@ -25,16 +27,19 @@ const REFRESH_NS = 0.5e9;
 /** A helper that failed is started again after this. */
 const RETRY_NS = 2e9;
 
+const NEEDS = "ports of type capture need the npm package pcap: apt-get install libpcap-dev g++ make python3, then npm";
+
 /** Where the package is. Throws an Error that says how to get it. */
 function findPcap(): string {
+  let path: string;
   try {
-    return createRequire(import.meta.url).resolve("pcap");
+    path = createRequire(import.meta.url).resolve("pcap");
   } catch (cause) {
-    throw new Error(
-      `ports of type capture need the npm package pcap: apt-get install libpcap-dev g++ make python3, then npm i pcap`,
-      { cause },
-    );
+    throw new Error(`${NEEDS} i pcap`, { cause });
   }
+  // A first start compiles it beside the switch, or could not.
+  if (!existsSync(join(dirname(path), "build/Release/pcap_binding.node"))) throw new Error(`${NEEDS} rebuild pcap`);
+  return path;
 }
 
 function open({ device, filter }: CaptureOptions): Port {
