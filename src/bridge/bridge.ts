@@ -184,7 +184,7 @@ export class Bridge {
   }
 
   /**
-   * A bounded piece of work: misses, rules, sweep, and once a second ports and MAC ages. True: more is waiting, come back
+   * A small piece of work: misses, rules, sweep, and once a second ports and MAC ages. True: more is waiting, come back
    * soon. `sweepBudget`: see Sweeper.sweep.
    */
   tick(nowNs: number, sweepBudget?: number): boolean {

@@ -36,12 +36,10 @@ import { portOf, PortTotals, sumTable } from "./totals.ts";
 /** Every block with flows is looked at this often: rules idle out by what it sees. */
 const LOOK_EVERY_NS = 5e9;
 /**
- * A slice's work in `sweep`. It was four times that: a slice then took 2 ms of the processor, and 6 where the kernel had
- * other threads to run as well. Who has more to do comes again at once.
+ * A slice's work in `sweep`, and slots that `unrecorded` adds up at once: some 30 µs of compiled code, but 3 ms where it
+ * has not run for long and is interpreted (slices of 16,384 took 50). Who has more to do looks at the clock, and goes on.
  */
-export const SLICE = 16_384;
-/** Slots that `unrecorded` adds up at once. */
-const SUM_SLOTS = 8192;
+export const SLICE = 1024;
 
 export interface SweeperOptions {
   readonly slots: FlowSlots;
@@ -132,7 +130,7 @@ export class Sweeper {
   }
 
   /**
-   * One slice: looks at about `budget` slots' worth of work (SLICE takes about half a millisecond) where something can be
+   * One slice: looks at about `budget` slots' worth of work where something can be
    * due. Returns the work done; 0: nothing is due now. Exact mode does everything that is due, unless it is given a budget.
    */
   sweep(nowNs: number, budget: number = this.exact ? Infinity : SLICE): number {
@@ -281,7 +279,7 @@ export class Sweeper {
   }
 
   /**
-   * The same in slices of half a millisecond, because a million flows take 40 to 80. The sweep rests until it is done, so
+   * The same in slices, because a million flows take 40 to 80 ms. The sweep rests until it is done, so
    * that no flow moves from the table into records in between (what is ordered, `endAll`, still does; `recorded` tells).
    */
   async unrecorded(out: PortTotals, breathe: () => Promise<void>): Promise<PortTotals> {
@@ -290,8 +288,8 @@ export class Sweeper {
     out.clear();
     this.resting++;
     try {
-      for (let from = 0; from < slots.capacity; from += SUM_SLOTS) {
-        sumTable(slots, out, due.used, ledger, from, Math.min(slots.capacity, from + SUM_SLOTS));
+      for (let from = 0; from < slots.capacity; from += SLICE) {
+        sumTable(slots, out, due.used, ledger, from, Math.min(slots.capacity, from + SLICE));
         await breathe();
       }
     } finally {

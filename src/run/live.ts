@@ -5,6 +5,7 @@
 import { release } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { liveView, type Running } from "../api/live.ts";
+import type { Bridge } from "../bridge/bridge.ts";
 import type { MirrorJson } from "../bridge/views/json.ts";
 import type { Breath } from "../bridge/views/flow-rates.ts";
 import type { Registries } from "../config/check.ts";
@@ -56,10 +57,25 @@ export class Refused extends Error {
 /** Unix ms. */
 export const unixNow = (): number => Date.now();
 
+/** The control thread works so long on one thing before all others have their turn, ns. */
+const WORK_NS = 0.5e6;
+let breathedNs = 0;
 const breath: Breath = {
-  breathe: () => new Promise((resolve) => setImmediate(resolve)),
+  async breathe() {
+    if (monotonicNs() - breathedNs < WORK_NS) return;
+    await new Promise((resolve) => setImmediate(resolve));
+    breathedNs = monotonicNs();
+  },
   sleep: (ms) => sleep(ms),
 };
+
+/** True: more is waiting. */
+function work(bridge: Bridge, nowNs: number): boolean {
+  let isMore: boolean;
+  do isMore = bridge.tick(nowNs);
+  while (isMore && monotonicNs() - nowNs < WORK_NS);
+  return isMore;
+}
 
 export class LiveSwitch {
   readonly bridges = new Map<string, RunningBridge>();
@@ -277,7 +293,7 @@ export class LiveSwitch {
     this.followSteps();
     let isMore = false;
     for (const { bridge, mirrors } of this.bridges.values()) {
-      isMore = bridge.tick(nowNs) || isMore;
+      isMore = work(bridge, nowNs) || isMore;
       isMore = mirrors.tick(unixNow()) || isMore;
     }
     this.hub.pump(now);

@@ -15,14 +15,14 @@ import {
 } from "../../shm/slots.ts";
 
 export interface Breath {
-  /** Let others run; called after each slice. */
+  /** Let others run, if this one has worked for long enough; called after each slice. */
   breathe(): Promise<void>;
   /** Wait so long, ms. */
   sleep(ms: number): Promise<void>;
 }
 
-/** Slots read in one go: about half a millisecond. */
-export const SLICE = 8192;
+/** Slots read between two breaths. */
+export const SLICE = 1024;
 /** Two looks are at least so far apart. */
 const SPACING_NS = 1e9;
 /** A look that is older tells of the past, not of now. */
@@ -31,7 +31,8 @@ const STALE_NS = 10e9;
 interface Looks {
   readonly packets: Float64Array;
   readonly bytes: Float64Array;
-  readonly gen: Uint32Array;
+  /** All bits of it inverted: memory that nobody has written yet is no flow's, and is not there yet. */
+  readonly notGen: Uint32Array;
   readonly pps: Float32Array;
   readonly byteRate: Float32Array;
 }
@@ -40,7 +41,7 @@ function emptyLooks(capacity: number): Looks {
   return {
     packets: new Float64Array(capacity),
     bytes: new Float64Array(capacity),
-    gen: new Uint32Array(capacity).fill(0xffffffff),
+    notGen: new Uint32Array(capacity),
     pps: new Float32Array(capacity),
     byteRate: new Float32Array(capacity),
   };
@@ -77,12 +78,12 @@ export class FlowRates {
   /** Packets per second of a slot as it is now, if its flow is still that of `gen`. */
   pps(slot: number, gen: number): number {
     const { looks } = this;
-    return looks !== undefined && looks.gen[slot] === gen ? looks.pps[slot]! : 0;
+    return looks !== undefined && looks.notGen[slot] === ~gen >>> 0 ? looks.pps[slot]! : 0;
   }
 
   bps(slot: number, gen: number): number {
     const { looks } = this;
-    return looks !== undefined && looks.gen[slot] === gen ? looks.byteRate[slot]! * 8 : 0;
+    return looks !== undefined && looks.notGen[slot] === ~gen >>> 0 ? looks.byteRate[slot]! * 8 : 0;
   }
 
   private async renew(nowNs: () => number): Promise<void> {
@@ -124,15 +125,15 @@ export class FlowRates {
         looks.byteRate[slot] = 0;
         continue;
       }
-      const gen = u32[at + SLOT_GEN]!;
+      const notGen = ~u32[at + SLOT_GEN]! >>> 0;
       const packets = readCounter(i32, at + SLOT_PACKETS);
       const bytes = readCounter(i32, at + SLOT_BYTES_COUNT);
-      const known = looks.gen[slot] === gen;
+      const known = looks.notGen[slot] === notGen;
       looks.pps[slot] = (packets - (known ? looks.packets[slot]! : 0)) / seconds;
       looks.byteRate[slot] = (bytes - (known ? looks.bytes[slot]! : 0)) / seconds;
       looks.packets[slot] = packets;
       looks.bytes[slot] = bytes;
-      looks.gen[slot] = gen;
+      looks.notGen[slot] = notGen;
     }
   }
 }

@@ -190,7 +190,7 @@ const JSON_SLICE = 256;
 /** What a filter, a counter that is looked at, and a block of slots take of that. */
 const FILTER_WORK = 1 / 10;
 const COUNTER_WORK = 1 / 32;
-const BLOCK_WORK = (JSON_SLICE * BLOCK_SLOTS) / SLICE;
+const BLOCK_WORK = 8;
 
 interface Candidate {
   readonly source: FlowSource;
