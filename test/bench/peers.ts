@@ -15,6 +15,9 @@ export interface Peer {
 export const BESIDE = ", plain redirect";
 
 /** Ports of the collectors that read nothing. */
+/** For `--import`. */
+export const LOOP_DELAY = join(projectRoot, "dist/js/test/bench/loop-delay.js");
+
 const NETFLOW_PORT = 2055;
 const SFLOW_PORT = 6343;
 
@@ -134,7 +137,7 @@ export async function weirServer(bed: Bed, short: string, options: WeirOptions =
   const args = [join(projectRoot, "dist/weir.js"), "run", "--config", config];
   if (options.loopDelay !== undefined) {
     process.env["WEIR_LOOP_DELAY"] = options.loopDelay;
-    args.unshift("--import", join(projectRoot, "dist/js/test/bench/loop-delay.js"));
+    args.unshift("--import", LOOP_DELAY);
   }
   // `ip netns exec` becomes the program: its process id is the switch's.
   const child = bed.start(short, lane.middle, process.execPath, args);

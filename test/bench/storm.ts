@@ -27,7 +27,7 @@ export interface Storm {
 }
 
 /** More flows than any table has, at most 60,000 × 60,000. */
-const ENDLESS = 1_000_000_000;
+export const ENDLESS = 1_000_000_000;
 
 export async function storm(bed: Bed, { lane, socket }: WeirServer, seconds: number): Promise<Storm> {
   const [device, otherDevice] = lane.devices;
