@@ -208,6 +208,7 @@ export class KernelDatapath implements Datapath {
   follow(): void {
     for (const port of this.ports.values()) port.follow();
     this.uplink.findLost(this.portsInUse);
+    if (this.rules.masks.isOutOfOrder) void this.graceful();
   }
 
   private sendingIfIndex(no: PortNo): number {
@@ -268,12 +269,16 @@ export class KernelDatapath implements Datapath {
   retire(slots: readonly number[]): void {
     if (slots.length === 0) return;
     const { u32, i32 } = this.slots;
-    const counters = this.maps.counters;
+    const ended = new Map<PortNo, number>();
     for (const slot of slots) {
       const at = slot * SLOT_WORDS + SLOT_KEY;
       unlinkSlot(this.maps, slot, u32, at);
-      Atomics.sub(counters, ((i32[at]! >>> 16) * C.COUNTERS_PER_PORT + C.C_FLOWS) * 2, 1);
+      const port = i32[at]! >>> 16;
+      ended.set(port, (ended.get(port) ?? 0) + 1);
     }
+    // Once a port: each time takes the counters' line from the processor that makes flows.
+    for (const [port, flows] of ended)
+      Atomics.sub(this.maps.counters, (port * C.COUNTERS_PER_PORT + C.C_FLOWS) * 2, flows);
     this.unlinked.push(...slots);
     void this.graceful();
   }
@@ -307,9 +312,11 @@ export class KernelDatapath implements Datapath {
     const slots = this.unlinked;
     this.unlinked = [];
     const blocks = this.rules.takeOld();
+    const { turns } = this.rules.masks;
     await gracePeriodLater();
     this.quiet = this.quiet.concat(slots);
     this.rules.free(blocks);
+    this.rules.masks.order(turns);
   }
 
   // ---- counting -------------------------------------------------------------------------------------------------------

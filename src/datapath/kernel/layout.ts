@@ -93,6 +93,8 @@ export const AWAY_UNTAGGED = 0xffff;
 /** u32 words. */
 export const MASK_ROW_WORDS = 32;
 export const MASK_ROW_ID = 20;
+/** One in 64 of the new flows that the mask decided. */
+export const MASK_ROW_HITS = 21;
 /** Of a set of masks: a head of one row, then the rows. */
 export const MASK_SET_WORDS = MASK_ROW_WORDS * (1 + MAX_MASKS);
 /** u32 words of a part. */

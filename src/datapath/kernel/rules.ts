@@ -3,29 +3,18 @@
  * table (generation, action block). Blocks are never written again while somebody may read them: what is replaced is
  * freed after a grace period. Equal blocks are one, so that a thousand flows to one port need one.
  */
-import { KEY_BYTES, KEY_WORDS } from "../../flow/key.ts";
+import { KEY_BYTES } from "../../flow/key.ts";
 import {
   ACTION_COPY_WORDS,
   ACTION_HEADER_WORDS,
   ACTION_OUTPUT_WORDS,
   type ActionBlock,
 } from "../../pipeline/actions.ts";
-import { gracePeriod } from "../../sys/bpf.ts";
 import { allKeys, deleteElement, lookupElement, updateElement } from "../../sys/bpf-maps.ts";
-import { MAX_MASKS, MAX_RULES, type Rule, type RuleChange } from "../datapath.ts";
-import {
-  AWAY_UNTAGGED,
-  BLOCK_WORDS,
-  MAX_AWAY,
-  MASK_ROW_ID,
-  MASK_ROW_WORDS,
-  MASK_SET_WORDS,
-  MAX_BLOCKS,
-  RULE_BLOCK,
-  RULE_GEN,
-  SET_MASKS,
-} from "./layout.ts";
+import { MAX_RULES, type Rule, type RuleChange } from "../datapath.ts";
+import { AWAY_UNTAGGED, BLOCK_WORDS, MAX_AWAY, MAX_BLOCKS, RULE_BLOCK, RULE_GEN } from "./layout.ts";
 import type { KernelMaps } from "./maps.ts";
+import { KernelMasks, type Mask } from "./masks.ts";
 
 /** The key's last word is no field's: in the hash it holds the mask's number. */
 const KEY_MASK_NUMBER = 19;
@@ -35,13 +24,6 @@ interface Block {
   readonly at: number;
   readonly parts: number;
   users: number;
-}
-
-interface Mask {
-  readonly words: Uint32Array;
-  /** Never used again, so that a rule of a mask that is gone is no other mask's. */
-  readonly number: number;
-  rules: number;
 }
 
 interface Held {
@@ -58,6 +40,7 @@ export type RuleMaps = Pick<KernelMaps, "masks" | "settings" | "ruleTable" | "bl
 export class KernelRules {
   private readonly maps: RuleMaps;
   private readonly hash: number;
+  readonly masks: KernelMasks;
   private readonly held = new Map<number, Held>();
   private readonly blocks = new Map<string, Block>();
   /** First parts of free runs, by their length. */
@@ -67,13 +50,12 @@ export class KernelRules {
   private old: Block[] = [];
   /** Blocks for frames without a rule while nobody answers, by key of the map `away`. */
   private readonly away = new Map<number, Block>();
-  private masks: Mask[] = [];
-  private nextMask = 1;
   private readonly index = new Uint8Array(4);
 
   constructor(maps: RuleMaps) {
     this.maps = maps;
     this.hash = maps.object.map("rules");
+    this.masks = new KernelMasks(maps);
   }
 
   /**
@@ -82,19 +64,12 @@ export class KernelRules {
    */
   adopt(): Rule[] {
     const { maps } = this;
-    const set = maps.settings[SET_MASKS]! * MASK_SET_WORDS;
-    for (let row = 0; row < maps.masks[set]!; row++) {
-      const at = set + MASK_ROW_WORDS * (1 + row);
-      const words = Uint32Array.from(maps.masks.subarray(at, at + KEY_WORDS));
-      this.masks.push({ words, number: maps.masks[at + MASK_ROW_ID]!, rules: 0 });
-      this.nextMask = Math.max(this.nextMask, maps.masks[at + MASK_ROW_ID]! + 1);
-    }
     const rules: Rule[] = [];
     for (const key of allKeys(this.hash, KEY_BYTES, 2 * MAX_RULES)) {
       if (!lookupElement(this.hash, key, this.index)) continue;
       const index = new Uint32Array(this.index.buffer)[0]!;
       const words = new Uint32Array(key.slice().buffer);
-      const mask = this.masks.find(({ number }) => number === words[KEY_MASK_NUMBER]);
+      const mask = this.masks.byNumber(words[KEY_MASK_NUMBER]!);
       const gen = maps.ruleTable[index * 2 + RULE_GEN]! >>> 0;
       if (mask === undefined || gen === 0 || this.held.has(index)) {
         if (!this.held.has(index)) deleteElement(this.hash, key);
@@ -213,7 +188,7 @@ export class KernelRules {
   private add(rule: Rule): void {
     const { maps } = this;
     this.remove(rule.index);
-    const mask = this.maskFor(rule.mask);
+    const mask = this.masks.of(rule.mask);
     const masked = rule.key.map((word, n) => word & rule.mask[n]!);
     masked[KEY_MASK_NUMBER] = mask.number;
     const key = new Uint8Array(masked.buffer, masked.byteOffset, KEY_BYTES);
@@ -261,38 +236,6 @@ export class KernelRules {
     if (--block.users > 0) return;
     if (this.blocks.get(block.text) === block) this.blocks.delete(block.text);
     this.old.push(block);
-  }
-
-  /** The mask's row in force; a new one is appended behind the others, where a running program sees it whole. */
-  private maskFor(words: Uint32Array): Mask {
-    const known = this.masks.find((mask) => mask.words.every((word, n) => word === words[n]));
-    if (known !== undefined) return known;
-    if (this.masks.length === MAX_MASKS) this.compact();
-    if (this.masks.length === MAX_MASKS) throw new Error(`more than ${MAX_MASKS} masks of rules`);
-    const mask: Mask = { words: words.slice(), number: this.nextMask++, rules: 0 };
-    const set = this.maps.settings[SET_MASKS]! * MASK_SET_WORDS;
-    this.write(set, this.masks.length, mask);
-    this.masks.push(mask);
-    Atomics.store(this.maps.masks, set, this.masks.length);
-    return mask;
-  }
-
-  /** Leave out masks without rules: written as the other set, which then takes over. */
-  private compact(): void {
-    const { settings, masks } = this.maps;
-    const other = settings[SET_MASKS]! ^ 1;
-    // Who still reads the other set, from when it was in force, must be gone.
-    gracePeriod();
-    this.masks = this.masks.filter((mask) => mask.rules > 0);
-    this.masks.forEach((mask, row) => this.write(other * MASK_SET_WORDS, row, mask));
-    masks[other * MASK_SET_WORDS] = this.masks.length;
-    Atomics.store(settings, SET_MASKS, other);
-  }
-
-  private write(set: number, row: number, mask: Mask): void {
-    const at = set + MASK_ROW_WORDS * (1 + row);
-    for (let n = 0; n < KEY_WORDS; n++) this.maps.masks[at + n] = mask.words[n]!;
-    this.maps.masks[at + MASK_ROW_ID] = mask.number;
   }
 }
 

@@ -191,6 +191,7 @@
 #define AWAY_UNTAGGED 0xffff
 #define MASK_ROW_WORDS 32
 #define MASK_ROW_ID 20
+#define MASK_ROW_HITS 21
 #define BLOCK_WORDS 16
 #define MAX_BLOCKS 65536
 #define RULE_GEN 0

@@ -118,7 +118,7 @@ static __always_inline int decide(struct __sk_buff *skb, struct weir_frame *fram
 			rule = NULL;
 	}
 	if (!rule) {
-		index = classify(frame);
+		index = classify(frame, hash);
 		__u32 gen = 0;
 
 		if (index == NO_RULE) {
