@@ -14,14 +14,38 @@ export interface Retirer {
   release(slots: readonly number[]): void;
 }
 
+/** Numbers in the order they came. Taking some from the front moves none of the others: millions are taken a few at a time. */
+class SlotQueue {
+  private slots: number[] = [];
+  private from = 0;
+
+  get length(): number {
+    return this.slots.length - this.from;
+  }
+
+  push(slot: number): void {
+    this.slots.push(slot);
+  }
+
+  /** The first `count` into `out`, in place of what it held. */
+  take(count: number, out: number[]): void {
+    out.length = 0;
+    const to = this.from + Math.min(count, this.length);
+    for (; this.from < to; this.from++) out.push(this.slots[this.from]!);
+    if (this.from === this.slots.length) this.slots.length = 0;
+    else if (this.from * 2 > this.slots.length) this.slots = this.slots.slice(this.from);
+    else return;
+    this.from = 0;
+  }
+}
+
 export class Retirement {
   private readonly retirer: Retirer;
   private readonly finish: (slot: number, reason: number) => void;
   private readonly reasonOf: Uint8Array;
-  private waiting: number[] = [];
+  private readonly waiting = new SlotQueue();
   private unlinked = 0;
-  private readonly answer: number[] = [];
-  private quiet: number[] = [];
+  private readonly quiet = new SlotQueue();
   private readonly batch: number[] = [];
 
   constructor(capacity: number, retirer: Retirer, finish: (slot: number, reason: number) => void) {
@@ -65,34 +89,28 @@ export class Retirement {
   }
 
   private unlink(): void {
-    const room = MAX_RETIRING - this.unlinked;
-    if (this.waiting.length === 0 || room <= 0) return;
-    const some = this.waiting.length <= room ? this.waiting : this.waiting.slice(0, room);
-    this.waiting = this.waiting.length <= room ? [] : this.waiting.slice(room);
-    this.unlinked += some.length;
-    this.retirer.retire(some);
+    const { waiting, batch } = this;
+    const count = Math.min(waiting.length, MAX_RETIRING - this.unlinked);
+    if (count <= 0) return;
+    waiting.take(count, batch);
+    this.unlinked += count;
+    this.retirer.retire(batch);
   }
 
   private collect(): void {
     if (this.unlinked === 0) return;
-    this.answer.length = 0;
-    const count = this.retirer.quiesced(this.answer);
-    for (let n = 0; n < count; n++) this.quiet.push(this.answer[n]!);
+    this.batch.length = 0;
+    const count = this.retirer.quiesced(this.batch);
+    for (let n = 0; n < count; n++) this.quiet.push(this.batch[n]!);
     this.unlinked -= count;
   }
 
   private finishQuiet(limit: number): number {
-    const count = Math.min(limit, this.quiet.length);
-    if (count <= 0) return 0;
-    this.batch.length = 0;
-    for (let n = 0; n < count; n++) {
-      const slot = this.quiet[n]!;
-      this.finish(slot, this.reasonOf[slot]!);
-      this.batch.push(slot);
-    }
-    if (count === this.quiet.length) this.quiet.length = 0;
-    else this.quiet = this.quiet.slice(count);
-    this.retirer.release(this.batch);
-    return count;
+    const { quiet, batch } = this;
+    if (limit <= 0 || quiet.length === 0) return 0;
+    quiet.take(limit, batch);
+    for (const slot of batch) this.finish(slot, this.reasonOf[slot]!);
+    this.retirer.release(batch);
+    return batch.length;
   }
 }
