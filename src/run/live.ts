@@ -69,7 +69,7 @@ const breath: Breath = {
   sleep: (ms) => sleep(ms),
 };
 
-/** True: more is waiting. */
+/** Small pieces of a bridge's work, until none is waiting or the time is over. True: more is waiting. */
 function work(bridge: Bridge, nowNs: number): boolean {
   let isMore: boolean;
   do isMore = bridge.tick(nowNs);
