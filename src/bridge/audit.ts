@@ -78,15 +78,15 @@ function compare(source: AuditSource, before: CounterSnapshot, unrecorded: PortT
   const after = new C.CounterSnapshot(ports);
   const flows = (port: number): number =>
     sweeper.recorded.get(port, COUNT_PACKETS) + unrecorded.get(port, COUNT_PACKETS);
+  const arrived = (port: number): number => after.get(port, C.C_RX_PACKETS) - before.get(port, C.C_RX_PACKETS);
+  const undecided = (port: number): number => after.get(port, C.C_RX_PACKETS) - dispositions(after, port);
   const fits = (tries: number): boolean => {
     for (let port = 0; port < ports; port++) {
       if (flows(port) > attributed(after, port)) return false;
-      const undecided = after.get(port, C.C_RX_PACKETS) - dispositions(after, port);
-      if (tries < PATIENCE_FOR_WHOLE ? undecided !== 0 : undecided > arrived(port)) return false;
+      if (tries < PATIENCE_FOR_WHOLE ? undecided(port) !== 0 : undecided(port) > arrived(port)) return false;
     }
     return true;
   };
-  const arrived = (port: number): number => after.get(port, C.C_RX_PACKETS) - before.get(port, C.C_RX_PACKETS);
   source.counters(after);
   for (let tries = 0; tries < PATIENCE && !fits(tries); tries++) {
     Atomics.wait(clock, 0, 0, 1);
@@ -95,7 +95,7 @@ function compare(source: AuditSource, before: CounterSnapshot, unrecorded: PortT
 
   const failing: { port: number; term: "dispositions" | "flows"; off: number }[] = [];
   for (let port = 0; port < ports; port++) {
-    const off = after.get(port, C.C_RX_PACKETS) - dispositions(after, port);
+    const off = undecided(port);
     if (off < 0 || off > arrived(port)) failing.push({ port, term: "dispositions", off });
     const low = attributed(before, port) - flows(port);
     const high = flows(port) - attributed(after, port);

@@ -181,7 +181,10 @@ export interface Datapath {
   program(change: RuleChange): Generation;
   /** The generation in force. */
   applied(): Generation;
-  /** Unlink these slots from the flow table; they come back from `quiesced` when no frame can touch them any more. */
+  /**
+   * Unlink these slots from the flow table; they come back from `quiesced` when no frame can touch them any more. The list
+   * is lent for the call.
+   */
   retire(slots: readonly number[]): void;
   /** Fills `out` from index 0; returns how many. */
   quiesced(out: number[]): number;

@@ -6,7 +6,7 @@ import { MAX_RETIRING } from "../shm/memory.ts";
 
 /** What a datapath does for it (part of src/datapath/datapath.ts). */
 export interface Retirer {
-  /** Unlink these slots from the flow table. */
+  /** Unlink these slots from the flow table. The list is lent for the call. */
   retire(slots: readonly number[]): void;
   /** Fills `out` from index 0 with slots that no frame can touch any more; returns how many. */
   quiesced(out: number[]): number;

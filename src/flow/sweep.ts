@@ -36,8 +36,9 @@ import { portOf, PortTotals, sumTable } from "./totals.ts";
 /** Every block with flows is looked at this often: rules idle out by what it sees. */
 const LOOK_EVERY_NS = 5e9;
 /**
- * A slice's work in `sweep`, and slots that `unrecorded` adds up at once: some 30 µs of compiled code, but 3 ms where it
- * has not run for long and is interpreted (slices of 16,384 took 50). Who has more to do looks at the clock, and goes on.
+ * A slice's work in `sweep`, and slots that are read at once by who sums or lists them: some 30 µs of compiled code, but
+ * 3 ms where it has not run for long and is interpreted (slices of 16,384 took 50). Who has more to do looks at the clock,
+ * and goes on.
  */
 export const SLICE = 1024;
 
@@ -279,8 +280,8 @@ export class Sweeper {
   }
 
   /**
-   * The same in slices, because a million flows take 40 to 80 ms. The sweep rests until it is done, so
-   * that no flow moves from the table into records in between (what is ordered, `endAll`, still does; `recorded` tells).
+   * The same in slices, because a million flows take 40 to 80 ms. The sweep rests until it is done, so that
+   * no flow moves from the table into records in between (what is ordered, `endAll`, still does; `recorded` tells).
    */
   async unrecorded(out: PortTotals, breathe: () => Promise<void>): Promise<PortTotals> {
     const { slots, due, ledger } = this;

@@ -14,10 +14,10 @@ export interface Peer {
 /** Of rows whose receiver is a device beside the switch. */
 export const BESIDE = ", plain redirect";
 
-/** Ports of the collectors that read nothing. */
 /** For `--import`. */
 export const LOOP_DELAY = join(projectRoot, "dist/js/test/bench/loop-delay.js");
 
+/** Ports of the collectors that read nothing. */
 const NETFLOW_PORT = 2055;
 const SFLOW_PORT = 6343;
 

@@ -3,6 +3,7 @@
  * it is forgotten when nobody does any more. A million slots are read in slices, so that the control thread goes on.
  */
 import { BLOCK_SLOTS, usedBlocks } from "../../flow/due.ts";
+import { SLICE } from "../../flow/sweep.ts";
 import {
   readCounter,
   SLOT_BYTES_COUNT,
@@ -21,8 +22,6 @@ export interface Breath {
   sleep(ms: number): Promise<void>;
 }
 
-/** Slots read between two breaths. */
-export const SLICE = 1024;
 /** Two looks are at least so far apart. */
 const SPACING_NS = 1e9;
 /** A look that is older tells of the past, not of now. */

@@ -8,6 +8,7 @@ import type { Owner } from "../../flow/attachment.ts";
 import { BLOCK_SLOTS, usedBlocks } from "../../flow/due.ts";
 import type { Outcomes } from "../../flow/outcomes.ts";
 import type { Boot } from "../../flow/record.ts";
+import { SLICE } from "../../flow/sweep.ts";
 import { PROTO_TCP } from "../../wire/ipv4.ts";
 import type { ActionBlock } from "../../pipeline/actions.ts";
 import { copySessions, disposition, outputCount, outputPort } from "../../pipeline/actions.ts";
@@ -31,7 +32,7 @@ import {
   STATE_LIVE,
   type FlowSlots,
 } from "../../shm/slots.ts";
-import { SLICE, type Breath, type FlowRates } from "./flow-rates.ts";
+import type { Breath, FlowRates } from "./flow-rates.ts";
 import type { FlowJson } from "./json.ts";
 import { TopN } from "./top.ts";
 
